@@ -1,0 +1,1 @@
+"""Hot loops of wetgate (see native/)."""

@@ -1,0 +1,1 @@
+"""Core types: boxes, frames, clips, errors. Imports the standard library and numpy only."""

@@ -1,0 +1,1 @@
+"""Operators: each a folder with its spec, implementation and tests."""

@@ -1,0 +1,8 @@
+// Binds the native parts of wetgate. Each part declares one `bind_*` function.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_native, m) {
+    m.doc() = "Hot loops of wetgate: frame packing and patch-based restoration.";
+}
