@@ -3,6 +3,11 @@
 
 namespace py = pybind11;
 
+void bind_denoise(py::module_&);
+void bind_dpx(py::module_&);
+
 PYBIND11_MODULE(_native, m) {
     m.doc() = "Hot loops of wetgate: frame packing and patch-based restoration.";
+    bind_denoise(m);
+    bind_dpx(m);
 }

@@ -1,12 +1,14 @@
 """What an operator is: a pure function of a window with a declared footprint.
 
 An operator knows nothing of files, color spaces, tiles, mattes or strength. The planner gives
-it windows in its working encoding and composes what it returns. Three stages, all pure:
+it windows in its working encoding and composes what it returns. It works in pure steps:
 
-* `analyse` runs once for the clip and measures what a single window cannot (noise profile).
-* `survey` runs once for a frame on whole frames of the window and returns what tiles cannot
-  measure alone (optical flow). Its result is small compared with a frame.
-* `__call__` runs for a tile of the frame with `halo` px of context.
+* `Operator.analyse` runs once a shot and measures what a single window cannot (noise profile).
+* `Stage.survey_frame` and `Stage.survey_pair` run on whole frames and measure what a tile
+  cannot (optical flow). What they return is small compared with a frame and is keyed by frame
+  number, so the planner may cache it or make it again: the result is the same.
+* `Stage.__call__` runs for a tile with `halo` px of context. An operator with several stages
+  gets, in every later stage, the output of the one before beside its own input.
 """
 
 from __future__ import annotations
@@ -92,16 +94,34 @@ class SourceFacts:
     is_log_working: bool
 
 
+Analysis = Mapping[str, object]
+"""What `analyse` measured for one shot: JSON values only, a few kB."""
+
+FrameSurvey = object
+"""What `survey_frame` measured; opaque to all but its stage."""
+
+PairSurvey = object
+"""What `survey_pair` measured, e.g. flow from one frame to another; opaque."""
+
+FrameReader = Callable[[int], Pixels]
+"""Reads one whole frame of the clip, color channels only, in the working encoding."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Frames x tile handed to an operator, in its working encoding.
+    """Frames x tile handed to a stage, in the operator's working encoding.
+
+    All tuples have `2 * temporal_radius + 1` entries, the center frame in the middle.
 
     Attributes:
         number: frame number of the center frame.
-        pixels: one `(h, w, channel)` array per frame, `2 * temporal_radius + 1` of them; the
-            center is at index `temporal_radius`. Reflected at the frame's edges.
+        pixels: the operator's input, one `(h, w, channel)` array a frame, covering `region`.
+            Reflected (edge pixel not repeated) where `region` reaches beyond the frame.
+        previous: output of the stage before, same shapes; empty for the first stage.
         valid: False where a neighbor does not exist, could not be read or lies beyond a cut;
-            its pixels are then a copy of the center and must not be used as evidence.
+            its arrays are then those of the center and must not be used as evidence.
+        pairs: `survey_pair(center, k)` for every valid neighbor k, else None (center: None).
+        pairs_back: `survey_pair(k, center)`, likewise.
         region: the tile with halo, in px of the full frame; may reach beyond the frame.
         tile: the part of `region` to return.
         frame: the box of the full frame, at (0, 0).
@@ -109,25 +129,52 @@ class Window:
 
     number: int
     pixels: tuple[Pixels, ...]
+    previous: tuple[Pixels, ...]
     valid: tuple[bool, ...]
+    pairs: tuple[PairSurvey | None, ...]
+    pairs_back: tuple[PairSurvey | None, ...]
     region: Box
     tile: Box
     frame: Box
 
     @property
     def center(self) -> Pixels:
-        """Pixels of the center frame, tile with halo."""
+        """Input pixels of the center frame, tile with halo."""
         return self.pixels[len(self.pixels) // 2]
 
 
-Analysis = Mapping[str, object]
-"""What `analyse` measured for one shot: JSON values only, a few kB."""
+class Stage(Protocol):
+    """One pass over the frame. Instances hold parameters, never state."""
 
-Survey = object
-"""What `survey` measured for one frame; opaque to all but its operator."""
+    @property
+    def footprint(self) -> Footprint:
+        """Return what this stage alone needs around a tile."""
+        ...
 
-FrameReader = Callable[[int], Pixels]
-"""Reads one whole frame of the clip, converted to the operator's working encoding."""
+    def survey_frame(
+        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
+    ) -> FrameSurvey | None:
+        """Measure one whole frame of what the stage builds on.
+
+        Args:
+            whole: the frame's input for the first stage, else the output of the stage before.
+
+        Returns:
+            None when the stage needs no survey; `survey_pair` is then never called.
+        """
+        ...
+
+    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
+        """Measure one frame against another."""
+        ...
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+        """Return the `tile` of the window in the working encoding.
+
+        Must give the same bits whatever the tile: grids anchored at (0, 0) of the full frame,
+        bounded support, fixed order of floating-point sums, no global threads or state.
+        """
+        ...
 
 
 class Operator(Protocol):
@@ -135,25 +182,19 @@ class Operator(Protocol):
 
     @property
     def spec(self) -> OperatorSpec:
-        """Return the declared facts."""
+        """Return the declared facts; the footprint is that of all stages together."""
         ...
 
-    def analyse(
-        self, read: FrameReader, frames: Sequence[int], facts: SourceFacts
-    ) -> Analysis:
-        """Measure one shot. `frames`: its numbers, ascending. Called before any render."""
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the stages in order, at least one. Radii and halos add up along them."""
         ...
 
-    def survey(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Survey:
-        """Measure one frame on a window whose tile is the whole frame, without halo."""
-        ...
+    def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
+        """Measure one shot before any render.
 
-    def __call__(
-        self, window: Window, survey: Survey, analysis: Analysis, facts: SourceFacts
-    ) -> Pixels:
-        """Return the `tile` of the window, restored, in the working encoding.
-
-        Must be the same bits whatever the tile: anchored grids, bounded support, fixed order
-        of floating-point sums.
+        Args:
+            read: reads any frame of the shot.
+            frames: the shot's frame numbers, ascending.
         """
         ...
