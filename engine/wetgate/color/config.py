@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import importlib.resources
@@ -38,6 +39,9 @@ DEFAULT_CONFIG = "wetgate-studio-v5.ocio"
 
 _STRIP_PIXELS = 1 << 16
 """Pixels converted at once: OCIO widens a strip to RGBA inside, so this bounds its memory."""
+
+_PATH_SEARCH = "ColorSpaceNamePathSearch"
+"""OCIO's own name for the rule that looks for color space names in a path."""
 
 _FILE_REFERENCE = re.compile(r"\bsrc: *(\"[^\"]*\"|'[^']*'|[^,}\n]+)")
 
@@ -165,16 +169,39 @@ class ColorConfig:
             return "data"
         return cast(Encoding, found.getEncoding() or "unknown")
 
-    def rule_space(self, path: Path | str) -> tuple[str, str] | None:
-        """Return `(space, rule name)` by the config's file rules, None for the default rule."""
+    def rule_space(
+        self, path: Path | str, ignored_words: frozenset[str] = frozenset()
+    ) -> tuple[str, str] | None:
+        """Return `(space, rule name)` by the config's file rules, None for the default rule.
+
+        OCIO's path search takes a name anywhere in the path, so that "traces" would mean "aces".
+        Here the name must stand as a word of its own, name no data space, and be none of
+        `ignored_words` (lower case); else the rules after the search decide.
+        """
         text = str(path)
-        if self._config.filepathOnlyMatchesDefaultRule(text):
-            return None
-        space, index = self._config.getColorSpaceFromFilepath(text)
-        canonical = self.find(space)
-        if canonical is None:
-            return None
-        return canonical, cast(str, self._config.getFileRules().getName(index))
+        found = _match_rule(self._config, text)
+        if found is not None and found[1] == _PATH_SEARCH:
+            word = self._space_named_in(text, ignored_words)
+            return (word, _PATH_SEARCH) if word else _match_rule(self._without_search(), text)
+        return found
+
+    def _space_named_in(self, path: str, ignored_words: frozenset[str]) -> str | None:
+        """Return the space whose name stands last, then longest, as a word in the path."""
+        text, best = path.lower(), (0, 0, "")
+        for space, names in self._names.items():
+            for name in {n.lower() for n in names} - ignored_words:
+                for match in re.finditer(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text):
+                    best = max(best, (match.end(), len(name), space))
+        space = best[2]
+        return space if space and not self.is_data(space) else None
+
+    def _without_search(self) -> ocio.Config:
+        """Return a copy of the config whose rules do not search the path for names."""
+        other = copy.deepcopy(self._config)
+        rules = other.getFileRules()
+        rules.removeRule(rules.getIndexForRule(_PATH_SEARCH))
+        other.setFileRules(rules)
+        return other
 
     def processor(self, src: str, dst: str) -> Processor:
         """Return the lossless conversion from `src` to `dst`; made once, then shared.
@@ -282,6 +309,14 @@ def _load_builtin(uri: str) -> ColorConfig:
     return ColorConfig(
         config, path=Path(name), digest=_digest(config, config.serialize().encode("utf-8"))
     )
+
+
+def _match_rule(config: ocio.Config, path: str) -> tuple[str, str] | None:
+    if config.filepathOnlyMatchesDefaultRule(path):
+        return None
+    name, index = config.getColorSpaceFromFilepath(path)
+    space = config.getColorSpace(name)
+    return (space.getName(), config.getFileRules().getName(index)) if space else None
 
 
 def _space_names(config: ocio.Config) -> dict[str, tuple[str, ...]]:
