@@ -1,0 +1,167 @@
+"""Checks that every operator must pass; used by the tests of each operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.model.box import Box
+from wetgate.operators.base import Analysis, Operator, Pixels, SourceFacts, Window
+
+
+def run_operator(
+    operator: Operator,
+    frames: Mapping[int, Pixels],
+    number: int,
+    *,
+    facts: SourceFacts,
+    analysis: Analysis | None = None,
+    tile: tuple[int, int] | None = None,
+) -> Pixels:
+    """Run an operator on whole frames in memory, by the plainest reading of its contract.
+
+    No cache, no threads, no compact storage: an independent reference for the engine.
+
+    Args:
+        frames: working-encoding frames of one shot by number.
+        tile: width and height of the tiles; None for one tile of the whole frame.
+    """
+    if analysis is None:
+        numbers = sorted(frames)
+        analysis = operator.analyse(lambda n: frames[n], numbers, facts)
+    return _stage_output(operator, len(operator.stages) - 1, frames, number, facts, analysis, tile)
+
+
+def assert_footprint_honest(
+    operator: Operator,
+    frames: Mapping[int, Pixels],
+    number: int,
+    *,
+    facts: SourceFacts,
+    analysis: Analysis | None = None,
+    seed: int = 0,
+) -> None:
+    """Fail unless pixels outside the declared footprint leave the result alone.
+
+    Replaces every frame beyond the temporal radius and, for operators without surveys, every
+    pixel farther than the halo from a probe pixel; the probed result must keep its bits. Also
+    checks that tiles give the same bits as the whole frame.
+
+    Raises:
+        AssertionError: naming what leaked.
+    """
+    if analysis is None:
+        analysis = operator.analyse(lambda n: frames[n], sorted(frames), facts)
+    footprint = operator.spec.footprint
+    rng = np.random.default_rng(seed)
+    want = run_operator(operator, frames, number, facts=facts, analysis=analysis)
+
+    moved = {
+        n: f if abs(n - number) <= footprint.temporal_radius else _noise(rng, f)
+        for n, f in frames.items()
+    }
+    got = run_operator(operator, moved, number, facts=facts, analysis=analysis)
+    _assert_same(got, want, f"frames beyond radius {footprint.temporal_radius}")
+
+    size = max(16, facts.width // 3 // 16 * 16), max(16, facts.height // 3 // 16 * 16)
+    got = run_operator(operator, frames, number, facts=facts, analysis=analysis, tile=size)
+    _assert_same(got, want, f"tiles of {size}")
+
+    if _surveys(operator, frames[number], facts, analysis):
+        return
+    y, x = facts.height // 2, facts.width // 2
+    near = Box(x, y, x + 1, y + 1).grown(footprint.halo)
+    rows, columns = near.intersect(Box.of_size(facts.width, facts.height)).within(
+        Box.of_size(facts.width, facts.height)
+    )
+    moved = {}
+    for n, frame in frames.items():
+        other = _noise(rng, frame)
+        other[rows, columns] = frame[rows, columns]
+        moved[n] = other
+    got = run_operator(operator, moved, number, facts=facts, analysis=analysis)
+    _assert_same(got[y, x], want[y, x], f"pixels beyond halo {footprint.halo}")
+
+
+def _surveys(operator: Operator, frame: Pixels, facts: SourceFacts, analysis: Analysis) -> bool:
+    return any(s.survey_frame(frame, analysis, facts) is not None for s in operator.stages)
+
+
+def _noise(rng: np.random.Generator, like: Pixels) -> Pixels:
+    return rng.random(like.shape, dtype=np.float32)
+
+
+def _assert_same(got: NDArray[np.float32], want: NDArray[np.float32], what: str) -> None:
+    if not np.array_equal(got.view(np.uint32), want.view(np.uint32)):
+        worst = float(np.max(np.abs(got.astype(np.float64) - want)))
+        raise AssertionError(f"{what} change the result by up to {worst:g}")
+
+
+def _stage_output(
+    operator: Operator,
+    index: int,
+    frames: Mapping[int, Pixels],
+    number: int,
+    facts: SourceFacts,
+    analysis: Analysis,
+    tile: tuple[int, int] | None,
+) -> Pixels:
+    stage = operator.stages[index]
+    radius, halo = stage.footprint.temporal_radius, stage.footprint.halo
+    numbers = [n if n in frames else None for n in range(number - radius, number + radius + 1)]
+    valid = tuple(n is not None for n in numbers)
+    used = [number if n is None else n for n in numbers]
+    inputs = [frames[n] for n in used]
+    before: list[Pixels] = []
+    if index:
+        made = {
+            n: _stage_output(operator, index - 1, frames, n, facts, analysis, tile)
+            for n in set(used)
+        }
+        limit = np.float32(65504)
+        half = {n: np.clip(m, -limit, limit).astype(np.float16) for n, m in made.items()}
+        before = [half[n].astype(np.float32) for n in used]
+    surveys = [stage.survey_frame(f, analysis, facts) for f in (before or inputs)]
+    here = surveys[radius]
+    pairs: list[object | None] = [None] * len(used)
+    back: list[object | None] = [None] * len(used)
+    for k, there in enumerate(surveys):
+        if valid[k] and k != radius and here is not None and there is not None:
+            pairs[k], back[k] = stage.survey_pair(here, there), stage.survey_pair(there, here)
+    whole = Box.of_size(facts.width, facts.height)
+    out = np.empty_like(inputs[radius])
+    for box in whole.tiles(*(tile or whole.size)):
+        region = box.grown(halo)
+        window = Window(
+            number=number,
+            pixels=_cut(inputs, region),
+            previous=_cut(before, region),
+            valid=valid,
+            pairs=tuple(pairs),
+            pairs_back=tuple(back),
+            region=region,
+            tile=box,
+            frame=whole,
+        )
+        out[box.within(whole)] = stage(window, analysis, facts)
+    return out
+
+
+def _cut(frames: Sequence[Pixels], region: Box) -> tuple[Pixels, ...]:
+    if not frames:
+        return ()
+    height, width, _ = frames[0].shape
+    pad = (
+        (max(0, -region.y0), max(0, region.y1 - height)),
+        (max(0, -region.x0), max(0, region.x1 - width)),
+        (0, 0),
+    )
+    top, left = region.y0 + pad[0][0], region.x0 + pad[1][0]
+    return tuple(
+        np.ascontiguousarray(
+            np.pad(f, pad, mode="reflect")[top : top + region.height, left : left + region.width]
+        )
+        for f in frames
+    )

@@ -1,0 +1,460 @@
+"""The chain: any output of any stage of any step for any frame, on demand.
+
+Everything here is a pure function of the clip, the steps and the analyses. What is remembered
+between frames (surveys, stage outputs, step outputs) is what would be computed again, so the
+order in which frames are asked for, the tiles and the threads never show in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.color.nonfinite import non_finite_mask, substitute
+from wetgate.model.box import Box
+from wetgate.model.errors import BackendError
+from wetgate.operators.base import (
+    Analysis,
+    FrameSurvey,
+    Operator,
+    PairSurvey,
+    Pixels,
+    SourceFacts,
+    Stage,
+    Window,
+)
+from wetgate.render.encoding import Encoding, compose
+from wetgate.render.shelf import Shelf, ShelvedFrame
+from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
+from wetgate.render.windows import Shots, gather
+from wetgate.render.workers import Workers
+
+GENERATIVE = 0x80
+"""Bit of a touched-plane beside the provenance class of the pixel."""
+
+_Half = NDArray[np.float16]
+_Touched = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundStep:
+    """A step of the recipe with its operator made and its encoding decided."""
+
+    operator: Operator
+    encoding: Encoding
+    strength: float
+    is_log_working: bool
+
+    @property
+    def mark(self) -> int:
+        """The value of pixels this step changes, in touched-planes."""
+        spec = self.operator.spec
+        return int(spec.provenance) | (GENERATIVE if spec.generative else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many frames away an output may be that still needs a value.
+
+    Attributes:
+        source: of source frames and so the radius of the whole chain.
+        step_input: by step. stage: of a stage's survey and of its input, by (step, stage).
+        stage_output: by (step, stage).
+    """
+
+    source: int
+    step_input: tuple[int, ...]
+    stage: Mapping[tuple[int, int], int]
+    stage_output: Mapping[tuple[int, int], int]
+
+
+def chain_reach(operators: Sequence[Operator]) -> Reach:
+    """Add radii up from the end of the chain: a value is as far away as what it feeds."""
+    stage: dict[tuple[int, int], int] = {}
+    stage_output: dict[tuple[int, int], int] = {}
+    step_input = [0] * len(operators)
+    total = 0
+    for i in reversed(range(len(operators))):
+        stages = operators[i].stages
+        for s in reversed(range(len(stages))):
+            stage_output[i, s] = total
+            total += stages[s].footprint.temporal_radius
+            stage[i, s] = total
+        step_input[i] = total
+    return Reach(total, tuple(step_input), stage, stage_output)
+
+
+@dataclass(slots=True, kw_only=True)
+class _StepInput:
+    """What one step starts from for one frame, and the working values made of it."""
+
+    color: Plane
+    finite: Plane
+    touched: _Touched | None = None
+    working: Plane | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Colors of one frame after the last step.
+
+    Attributes:
+        color: None when no pixel changed. touched: provenance marks per pixel when several
+            steps ran; else every changed pixel carries `mark`.
+    """
+
+    color: Pixels | None
+    touched: _Touched | None
+    mark: int
+
+
+class Chain:
+    """Computes the steps over a shelf of source frames. One caller at a time.
+
+    Args:
+        analyses: for every step, the analysis of each shot.
+        tile: width and height of tiles.
+        wide: whether whole-frame surveys may run side by side.
+    """
+
+    def __init__(
+        self,
+        *,
+        shelf: Shelf,
+        store: PlaneStore,
+        steps: Sequence[BoundStep],
+        shots: Shots,
+        analyses: Sequence[Sequence[Analysis]],
+        workers: Workers,
+        tile: tuple[int, int],
+        wide: bool = True,
+    ) -> None:
+        self._shelf = shelf
+        self._store = store
+        self._steps = steps
+        self._shots = shots
+        self._analyses = analyses
+        self._workers = workers
+        self._tile = tile
+        self._wide = wide
+        self._reach = chain_reach([step.operator for step in steps])
+        self._inputs: dict[tuple[int, int], _StepInput] = {}
+        self._outputs: dict[tuple[int, int, int], Plane] = {}
+        self._surveys: dict[tuple[int, int, int], FrameSurvey | None] = {}
+        self._pairs: dict[tuple[int, int, int, int], PairSurvey] = {}
+        self._surveyless: set[tuple[int, int]] = set()
+
+    def needs(self, number: int) -> list[int]:
+        """Return the source frames that an output is made from."""
+        radius = self._reach.source
+        around = range(number - radius, number + radius + 1)
+        return [n for n in around if n in self._shelf.numbers and self._shots.same(n, number)]
+
+    def finish(self, number: int) -> Finished:
+        """Return the colors of a frame after all steps.
+
+        Raises:
+            InputError: when the frame itself cannot be read.
+        """
+        source = self._shelf.get(number)
+        last = len(self._steps) - 1
+        if last < 0:
+            return Finished(color=None, touched=None, mark=0)
+        color, touched = self._run_step(last, number, source)
+        mark = self._steps[last].mark
+        return Finished(color=color, touched=touched, mark=mark)
+
+    def read_working(self, index: int, number: int) -> Pixels:
+        """Return a whole frame of a step's input in its working encoding, for analyses.
+
+        Raises:
+            InputError: when the frame cannot be read.
+        """
+        source = self._shelf.get(number)
+        height = source.shell.pixels.shape[0]
+        plane = self._working(index, number, source)
+        return np.array(plane.rows(0, height), copy=True)
+
+    def facts(self, index: int, source: ShelvedFrame) -> SourceFacts:
+        """Return what a step's operator may know about a frame."""
+        height, width, _ = source.shell.pixels.shape
+        return SourceFacts(
+            sample_type=source.shell.sample_type,
+            width=width,
+            height=height,
+            channels=len(source.color_index),
+            is_log_working=self._steps[index].is_log_working,
+        )
+
+    def retain(self, upcoming: Iterable[int]) -> None:
+        """Forget everything that none of the upcoming outputs needs."""
+        ahead = sorted(upcoming)
+
+        def near(number: int, reach: int) -> bool:
+            return any(abs(number - u) <= reach for u in ahead)
+
+        reach = self._reach
+        for i, n in [k for k in self._inputs if not near(k[1], reach.step_input[k[0]])]:
+            self._drop_input(self._inputs.pop((i, n)), owned=i > 0)
+        for key in [k for k in self._outputs if not near(k[2], reach.stage_output[k[0], k[1]])]:
+            self._outputs.pop(key).release()
+        for key in [k for k in self._surveys if not near(k[2], reach.stage[k[0], k[1]])]:
+            del self._surveys[key]
+        for pair in [
+            k
+            for k in self._pairs
+            if not (near(k[2], reach.stage[k[0], k[1]]) and near(k[3], reach.stage[k[0], k[1]]))
+        ]:
+            del self._pairs[pair]
+        self._shelf.retain(lambda n: near(n, reach.source))
+
+    def _drop_input(self, entry: _StepInput, *, owned: bool) -> None:
+        planes = {entry.working} - {entry.color, entry.finite}
+        if owned:
+            planes |= {entry.color, entry.finite}
+        for plane in planes:
+            if plane is not None:
+                plane.release()
+
+    def _analysis(self, index: int, number: int) -> Analysis:
+        shots = self._analyses[index] if index < len(self._analyses) else ()
+        shot = self._shots.index(number)
+        return shots[shot] if shot < len(shots) else {}
+
+    def _input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
+        entry = self._inputs.get((index, number))
+        if entry is None:
+            entry = self._make_input(index, number, source)
+            self._inputs[index, number] = entry
+        return entry
+
+    def _make_input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
+        if index == 0:
+            return _StepInput(color=source.color, finite=source.finite)
+        color, touched = self._run_step(index - 1, number, source)
+        if color is None:
+            height = source.color.shape[0]
+            color = source.color.rows(0, height)
+        plane = self._store.keep_exact(color, source.shell.sample_type)
+        finite = plane
+        if source.has_non_finite:
+            finite = self._store.keep_exact(
+                substitute(color, non_finite_mask(color)), source.shell.sample_type
+            )
+        return _StepInput(color=plane, finite=finite, touched=touched)
+
+    def _working(self, index: int, number: int, source: ShelvedFrame) -> Plane:
+        entry = self._input(index, number, source)
+        if entry.working is None:
+            encoding = self._steps[index].encoding
+            if encoding.is_identity:
+                entry.working = entry.finite
+            else:
+                whole = np.empty(entry.finite.shape, dtype=np.float32)
+                for band in row_bands(whole.shape):
+                    alpha = source.alpha and source.alpha.rows(band.start, band.stop)
+                    whole[band] = encoding.encode(entry.finite.rows(band.start, band.stop), alpha)
+                entry.working = self._store.keep_exact(whole, "float")
+        return entry.working
+
+    def _neighbours(self, number: int, radius: int, source: ShelvedFrame) -> list[int | None]:
+        return [
+            n
+            if n == number or (self._shots.same(n, number) and self._shelf.usable(n, source))
+            else None
+            for n in range(number - radius, number + radius + 1)
+        ]
+
+    def _run_step(
+        self, index: int, number: int, source: ShelvedFrame
+    ) -> tuple[Pixels | None, _Touched | None]:
+        """Run the last stage of a step and put its result into the source encoding."""
+        step = self._steps[index]
+        stage = len(step.operator.stages) - 1
+        entry = self._input(index, number, source)
+        height, width, _ = entry.color.shape
+        out = np.empty(entry.color.shape, dtype=np.float32)
+        touched = None
+        if len(self._steps) > 1:
+            before = entry.touched
+            touched = np.zeros((height, width), np.uint8) if before is None else before.copy()
+
+        def write(window: Window, after: Pixels) -> bool:
+            rows, columns = window.tile.within(window.frame)
+            inner = window.tile.within(window.region)
+            seen = window.center[inner]
+            if _same_memory(after, seen):
+                return False
+            plain = gather(entry.color, window.tile)
+            result = compose(
+                plain,
+                seen,
+                after,
+                step.encoding,
+                strength=step.strength,
+                matte=source.matte and gather(source.matte, window.tile),
+                alpha=source.alpha and gather(source.alpha, window.tile),
+                sample_type=source.shell.sample_type,
+            )
+            out[rows, columns] = result
+            if touched is not None:
+                changed = (result.view(np.uint32) != plain.view(np.uint32)).any(axis=-1)
+                region = touched[rows, columns]
+                np.maximum(region, np.where(changed, np.uint8(step.mark), 0), out=region)
+            return True
+
+        done = self._run_tiles(index, stage, number, source, write)
+        if not any(written for _, written in done):
+            return (None, touched) if index == 0 else (entry.color.rows(0, height), touched)
+        for box, written in done:
+            if not written:
+                out[box.within(Box.of_size(width, height))] = gather(entry.color, box)
+        return out, touched
+
+    def _stage_output(self, index: int, stage: int, number: int, source: ShelvedFrame) -> Plane:
+        key = (index, stage, number)
+        plane = self._outputs.get(key)
+        if plane is None:
+            out = np.empty(source.color.shape, dtype=np.float16)
+
+            def write(window: Window, after: Pixels) -> bool:
+                out[window.tile.within(window.frame)] = to_half(after)
+                return True
+
+            self._run_tiles(index, stage, number, source, write)
+            plane = self._outputs[key] = self._store.keep_half(out)
+        return plane
+
+    def _run_tiles(
+        self,
+        index: int,
+        stage_index: int,
+        number: int,
+        source: ShelvedFrame,
+        write: Callable[[Window, Pixels], bool],
+    ) -> list[tuple[Box, bool]]:
+        step = self._steps[index]
+        stage = step.operator.stages[stage_index]
+        around = self._neighbours(number, stage.footprint.temporal_radius, source)
+        planes: dict[int, tuple[Plane, Plane | None]] = {}
+        for n in around:
+            if n is not None:
+                there = source if n == number else self._shelf.get(n)
+                previous = (
+                    self._stage_output(index, stage_index - 1, n, there) if stage_index else None
+                )
+                planes[n] = (self._working(index, n, there), previous)
+        facts = self.facts(index, source)
+        analysis = self._analysis(index, number)
+        pairs, pairs_back = self._pair_surveys(
+            index, stage_index, number, around, planes, analysis, facts
+        )
+        frame = Box.of_size(facts.width, facts.height)
+        numbers = [number if n is None else n for n in around]
+
+        def run(tile: Box) -> tuple[Box, bool]:
+            region = tile.grown(stage.footprint.halo)
+            inputs = {n: gather(plane, region) for n, (plane, _) in planes.items()}
+            previous = {n: gather(p, region) for n, (_, p) in planes.items() if p is not None}
+            window = Window(
+                number=number,
+                pixels=tuple(inputs[n] for n in numbers),
+                previous=tuple(previous[n] for n in numbers) if previous else (),
+                valid=tuple(n is not None for n in around),
+                pairs=pairs,
+                pairs_back=pairs_back,
+                region=region,
+                tile=tile,
+                frame=frame,
+            )
+            after = stage(window, analysis, facts)
+            _check_result(step, after, (tile.height, tile.width, facts.channels))
+            return tile, write(window, after)
+
+        return self._workers.map(run, frame.tiles(*self._tile), side_by_side=True)
+
+    def _pair_surveys(
+        self,
+        index: int,
+        stage_index: int,
+        number: int,
+        around: Sequence[int | None],
+        planes: Mapping[int, tuple[Plane, Plane | None]],
+        analysis: Analysis,
+        facts: SourceFacts,
+    ) -> tuple[tuple[PairSurvey | None, ...], tuple[PairSurvey | None, ...]]:
+        stage = self._steps[index].operator.stages[stage_index]
+        self._survey_frames(index, stage_index, stage, planes, analysis, facts)
+        others = [n for n in around if n is not None and n != number]
+        ordered = [(number, n) for n in others] + [(n, number) for n in others]
+        todo = [
+            (a, b)
+            for a, b in ordered
+            if (index, stage_index, a, b) not in self._pairs
+            and self._surveys[index, stage_index, a] is not None
+            and self._surveys[index, stage_index, b] is not None
+        ]
+
+        def survey(pair: tuple[int, int]) -> PairSurvey:
+            here, there = (self._surveys[index, stage_index, n] for n in pair)
+            if here is None or there is None:
+                raise ValueError(f"no survey of frames {pair}")
+            return stage.survey_pair(here, there)
+
+        for (a, b), result in zip(
+            todo, self._workers.map(survey, todo, side_by_side=self._wide), strict=True
+        ):
+            self._pairs[index, stage_index, a, b] = result
+
+        def pair(a: int | None, b: int | None) -> PairSurvey | None:
+            if a is None or b is None or a == b:
+                return None
+            return self._pairs.get((index, stage_index, a, b))
+
+        return (
+            tuple(pair(number, n) for n in around),
+            tuple(pair(n, number) for n in around),
+        )
+
+    def _survey_frames(
+        self,
+        index: int,
+        stage_index: int,
+        stage: Stage,
+        planes: Mapping[int, tuple[Plane, Plane | None]],
+        analysis: Analysis,
+        facts: SourceFacts,
+    ) -> None:
+        todo = [n for n in planes if (index, stage_index, n) not in self._surveys]
+        if (index, stage_index) in self._surveyless:
+            self._surveys.update({(index, stage_index, n): None for n in todo})
+            return
+
+        def survey(number: int) -> FrameSurvey | None:
+            working, previous = planes[number]
+            plane = working if previous is None else previous
+            return stage.survey_frame(plane.rows(0, facts.height), analysis, facts)
+
+        for n, result in zip(
+            todo, self._workers.map(survey, todo, side_by_side=self._wide), strict=True
+        ):
+            self._surveys[index, stage_index, n] = result
+            if result is None:
+                # None means that the stage, not the frame, needs no survey.
+                self._surveyless.add((index, stage_index))
+
+
+def _same_memory(a: Pixels, b: Pixels) -> bool:
+    here, there = a.__array_interface__, b.__array_interface__
+    return here["data"][0] == there["data"][0] and a.strides == b.strides and a.shape == b.shape
+
+
+def _check_result(step: BoundStep, after: Pixels, shape: tuple[int, int, int]) -> None:
+    if after.shape != shape or after.dtype != np.float32:
+        raise BackendError(
+            f"operator {step.operator.spec.name!r} returned {after.dtype} {after.shape}",
+            expected=f"float32 {shape}",
+        )

@@ -1,0 +1,64 @@
+"""Cut windows out of planes, reflecting where a region reaches beyond the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.model.box import Box
+from wetgate.operators.base import Pixels
+from wetgate.render.store import Plane
+
+
+def reflect(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    """Return the indices inside `0..size-1` that `start..stop-1` reflect to.
+
+    The edge sample is not repeated (`-1` is 1); regions larger than the frame bounce on.
+    """
+    if size == 1:
+        return np.zeros(stop - start, dtype=np.intp)
+    period = 2 * (size - 1)
+    index = np.arange(start, stop, dtype=np.intp) % period
+    return np.where(index < size, index, period - index)
+
+
+def gather(plane: Plane, region: Box) -> Pixels:
+    """Read a region of a plane that lies at (0, 0); the region may reach beyond it.
+
+    Returns:
+        C-contiguous float32 of the region's size; read-only where it is a view.
+    """
+    height, width, _ = plane.shape
+    if Box.of_size(width, height).contains(region):
+        band = plane.rows(region.y0, region.y1)
+        return np.ascontiguousarray(band[:, region.x0 : region.x1])
+    rows = reflect(region.y0, region.y1, height)
+    columns = reflect(region.x0, region.x1, width)
+    first = int(rows.min())
+    band = plane.rows(first, int(rows.max()) + 1)
+    return np.ascontiguousarray(band[rows - first][:, columns])
+
+
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """Where the clip is cut: the first frame number of every shot but the first, ascending."""
+
+    cuts: tuple[int, ...] = ()
+
+    def index(self, number: int) -> int:
+        """Return which shot a frame belongs to, from 0."""
+        return int(np.searchsorted(np.asarray(self.cuts, dtype=np.int64), number, side="right"))
+
+    def same(self, a: int, b: int) -> bool:
+        """Whether no cut lies between two frames."""
+        return self.index(a) == self.index(b)
+
+    def split(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Group ascending frame numbers by shot; shots without a frame give an empty list."""
+        shots: list[list[int]] = [[] for _ in range(len(self.cuts) + 1)]
+        for number in numbers:
+            shots[self.index(number)].append(number)
+        return shots
