@@ -19,11 +19,11 @@ T_INSTALL=$(now)
 
 say "2/3  making the sample shot: a film scan with grain, dirt and weave, 24 frames of 10-bit log DPX"
 mkdir -p "$OUT"
-if [ ! -f "$OUT/plate/.complete" ]; then
-    rm -rf "$OUT/plate"
+if [ ! -f "$OUT/.plate-complete" ]; then
+    rm -rf "$OUT/plate" "$OUT/.plate-complete"
     .venv/bin/wetgate simulate install/sample/dandelions.jpg --out "$OUT/plate" --preset film-print \
         --input-space "sRGB Encoded Rec.709 (sRGB)" --size 960x540 --frames 1001-1024 --seed 7
-    : >"$OUT/plate/.complete"
+    : >"$OUT/.plate-complete"
 fi
 T_SAMPLE=$(now)
 

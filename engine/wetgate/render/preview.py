@@ -76,7 +76,7 @@ def telling_details(
     scores = []
     for y in range(0, height - size + 1, step):
         for x in range(0, width - size + 1, step):
-            area = (slice(y, y + size, 2), slice(x, x + size, 2))
+            area = (slice(y, y + size), slice(x, x + size))
             gray = after[area].mean(axis=-1)
             # Clipped areas show nothing.
             shown = float(((gray > 0.04) & (gray < 0.96)).mean())
