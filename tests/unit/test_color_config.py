@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -255,6 +256,18 @@ def test_data_is_never_converted(config: ColorConfig) -> None:
     with pytest.raises(ColorSpaceUnknown, match='"Raw" holds data'):
         config.processor("Raw", "ACEScg")
     assert config.processor("Raw", "data").is_identity
+
+
+@pytest.mark.parametrize("flags", ["0", "0xFFFFFFFF"])
+def test_the_environment_does_not_change_bits(flags: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(8).random((20, 20, 3), dtype=np.float32)
+    text = data_file("wetgate-studio-v5.ocio")
+    want = load_config().processor("ACEScg", "ACEScct").apply(pixels)
+    monkeypatch.setenv("OCIO_OPTIMIZATION_FLAGS", flags)
+    fresh = load_config(text)
+    got = fresh.processor("ACEScg", "ACEScct").apply(pixels)
+    assert fresh is not load_config() and np.array_equal(want, got)
+    assert os.environ["OCIO_OPTIMIZATION_FLAGS"] == flags
 
 
 def test_color_loads_without_opencolorio() -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from wetgate.color.config import ColorConfig, load_config
 from wetgate.color.identify import SpaceDecision, identify
-from wetgate.color.metadata import is_stale, restated_attributes, stale_attributes
 from wetgate.color.png_tags import PngTags, read_png_tags
 from wetgate.model.box import Box
 from wetgate.model.errors import ColorSpaceUnknown
@@ -343,30 +342,3 @@ def test_a_config_without_the_space_is_named(tmp_path: Path) -> None:
     small = load_config(path)
     with pytest.raises(ColorSpaceUnknown, match=r'small\.ocio has no "ocio:adx10_apd_scene"'):
         decide("dpx", config=small, Transfer=13, BitDepth=10)
-
-
-def test_color_attributes_go_when_the_space_changes() -> None:
-    kept = {
-        "adoptedNeutral": (0.3, 0.3),
-        "owner": "x",
-        "timeCode": (1, 2),
-        "nuke/version": "15",
-        "colorist": "J. Doe",
-    }
-    gone = {
-        "chromaticities": AP1,
-        "whiteLuminance": 100.0,
-        "colorInteropID": "lin_ap1_scene",
-        "acesImageContainerFlag": 1,
-        "renderingTransform": "rrt",
-        "oiio:ColorSpace": "lin_ap1",
-        "ICCProfile:device_class": "x",
-        "arnold/color_space": "ACEScg",
-        "nuke/input/colorspace": "linear",
-        "Exif:ColorSpace": 1,
-    }
-    assert set(stale_attributes({**kept, **gone})) == set(gone)
-    stated = restated_attributes({**kept, **gone}, "lin_ap0_scene")
-    assert stated == {**kept, "colorInteropID": "lin_ap0_scene"}
-    assert restated_attributes({**kept, **gone}, None) == kept
-    assert is_stale("Chromaticities") and not is_stale("colorChecker")

@@ -9,7 +9,8 @@ import importlib.resources
 import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -39,6 +40,9 @@ DEFAULT_CONFIG = "wetgate-studio-v5.ocio"
 
 _STRIP_PIXELS = 1 << 16
 """Pixels converted at once: OCIO widens a strip to RGBA inside, so this bounds its memory."""
+
+_OVERRIDE = "OCIO_OPTIMIZATION_FLAGS"
+_environment_lock = threading.Lock()
 
 _PATH_SEARCH = "ColorSpaceNamePathSearch"
 """OCIO's own name for the rule that looks for color space names in a path."""
@@ -232,7 +236,8 @@ class ColorConfig:
             processor = self._config.getProcessor(source, target)
             # The default optimisation replaces log and pow by approximations that cost about
             # 25 times the round-trip accuracy.
-            cpu = processor.getOptimizedCPUProcessor(ocio.OPTIMIZATION_LOSSLESS)
+            with _own_optimization():
+                cpu = processor.getOptimizedCPUProcessor(ocio.OPTIMIZATION_LOSSLESS)
         except ocio.Exception as error:
             raise ColorSpaceUnknown(
                 f'no conversion from "{source}" to "{target}": {error}', path=self.path
@@ -309,6 +314,18 @@ def _load_builtin(uri: str) -> ColorConfig:
     return ColorConfig(
         config, path=Path(name), digest=_digest(config, config.serialize().encode("utf-8"))
     )
+
+
+@contextmanager
+def _own_optimization() -> Iterator[None]:
+    """Hide the environment variable that would overrule the lossless choice, and so the bits."""
+    with _environment_lock:
+        overruled = os.environ.pop(_OVERRIDE, None)
+        try:
+            yield
+        finally:
+            if overruled is not None:
+                os.environ[_OVERRIDE] = overruled
 
 
 def _match_rule(config: ocio.Config, path: str) -> tuple[str, str] | None:
