@@ -45,6 +45,8 @@ class WriteOptions:
         interop_id: color interop id of the pixels, stated where the format has room for it.
         provenance: facts about the making, written where the format has room (EXR: `wetgate:*`).
         pixels_changed: False when the pixels are exactly those that were read.
+        creation_time: when the pixels were made, "YYYY:MM:DD:HH:MM:SS:zone", for headers that
+            store it; None keeps the source's, so that equal work gives equal files.
     """
 
     format: str | None = None
@@ -54,3 +56,4 @@ class WriteOptions:
     interop_id: str | None = None
     provenance: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     pixels_changed: bool = True
+    creation_time: str | None = None
