@@ -29,7 +29,7 @@ from wetgate.operators.base import (
 from wetgate.render.encoding import Encoding, compose
 from wetgate.render.shelf import Shelf, ShelvedFrame
 from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
-from wetgate.render.windows import Shots, gather
+from wetgate.render.windows import Shots, gather, gather_if
 from wetgate.render.workers import Workers
 
 GENERATIVE = 0x80
@@ -255,7 +255,7 @@ class Chain:
             else:
                 whole = np.empty(entry.finite.shape, dtype=np.float32)
                 for band in row_bands(whole.shape):
-                    alpha = source.alpha and source.alpha.rows(band.start, band.stop)
+                    alpha = gather_if(source.alpha, Box(0, band.start, whole.shape[1], band.stop))
                     whole[band] = encoding.encode(entry.finite.rows(band.start, band.stop), alpha)
                 entry.working = self._store.keep_exact(whole, "float")
         return entry.working
@@ -295,8 +295,8 @@ class Chain:
                 after,
                 step.encoding,
                 strength=step.strength,
-                matte=source.matte and gather(source.matte, window.tile),
-                alpha=source.alpha and gather(source.alpha, window.tile),
+                matte=gather_if(source.matte, window.tile),
+                alpha=gather_if(source.alpha, window.tile),
                 sample_type=source.shell.sample_type,
             )
             out[rows, columns] = result

@@ -22,7 +22,7 @@ from wetgate.render.store import HALF_MAX
 
 if TYPE_CHECKING:
     from wetgate.color.config import ColorConfig, Processor
-    from wetgate.recipe import CodeRange
+    from wetgate.recipe.schema import CodeRange
 
 _LINEAR = frozenset({"scene-linear", "display-linear"})
 

@@ -106,7 +106,7 @@ class PlaneStore:
             if self._scratch is not None:
                 self._scratch.mkdir(parents=True, exist_ok=True)
             file = tempfile.TemporaryFile(dir=self._scratch, buffering=0)  # noqa: SIM115
-            left = memoryview(array).cast("B")
+            left = array.data.cast("B")
             while left:
                 left = left[file.write(left) :]
         except OSError as error:
@@ -149,7 +149,7 @@ class _ScratchPlane:
         _, width, count = self.shape
         array = np.empty((stop - start, width, count), dtype=self._form.dtype)
         offset = start * width * count * self._form.dtype.itemsize
-        into = memoryview(array).cast("B")
+        into = array.data.cast("B")
         done = 0
         while done < len(into):
             got = self._read(into[done:], offset + done)
@@ -194,7 +194,7 @@ def _code_values(top: int) -> Pixels:
 
 def _expand(array: NDArray[np.generic], form: np.generic) -> Pixels:
     if isinstance(form, np.unsignedinteger):
-        return np.take(_code_values(int(form)), array)
+        return np.take(_code_values(int(form)), array.view(form.dtype))
     if isinstance(form, np.float16):
         return array.astype(np.float32)
     view = array.view()

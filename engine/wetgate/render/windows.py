@@ -42,6 +42,11 @@ def gather(plane: Plane, region: Box) -> Pixels:
     return np.ascontiguousarray(band[rows - first][:, columns])
 
 
+def gather_if(plane: Plane | None, region: Box) -> Pixels | None:
+    """Read a region of a plane that need not exist."""
+    return None if plane is None else gather(plane, region)
+
+
 @dataclass(frozen=True, slots=True)
 class Shots:
     """Where the clip is cut: the first frame number of every shot but the first, ascending."""
