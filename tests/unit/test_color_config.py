@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -268,6 +269,31 @@ def test_the_environment_does_not_change_bits(flags: str, monkeypatch: pytest.Mo
     got = fresh.processor("ACEScg", "ACEScct").apply(pixels)
     assert fresh is not load_config() and np.array_equal(want, got)
     assert os.environ["OCIO_OPTIMIZATION_FLAGS"] == flags
+
+
+def test_the_config_is_found_where_a_wheel_puts_it(tmp_path: Path) -> None:
+    for part in ("__init__.py", "color", "model"):
+        source, target = ROOT / "engine" / "wetgate" / part, tmp_path / "wetgate" / part
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        target.parent.mkdir(exist_ok=True)
+        copy(source, target)
+    shutil.copytree(ROOT / "ocio", tmp_path / "wetgate" / "ocio")
+    libraries = str(Path(np.__file__).parents[1])
+    code = (
+        "from wetgate.color.config import data_file, load_config;"
+        "from wetgate.color.policy import load_policy; load_policy();"
+        "print(data_file('policy.toml').parent, load_config().digest)"
+    )
+    # Without `site`, the development install's own finder is not there to help.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), libraries])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / "wetgate" / "ocio"), load_config().digest]
 
 
 def test_color_loads_without_opencolorio() -> None:
