@@ -80,7 +80,7 @@ class GrainSpec:
         correlation: correlation between any two channels, 0-1.
     """
 
-    granularity: float = 0.03
+    granularity: float = 0.042
     floor: float = 0.006
     radius: float = 0.7
     channel_gain: tuple[float, float, float] = (1.0, 0.9, 1.35)

@@ -1,0 +1,176 @@
+"""Write a damaged shot as files, and its truth beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.color.config import ColorConfig
+from wetgate.io.atomic import AtomicFile, write_bytes_atomic
+from wetgate.io.dpx_header import HEADER_BYTES, parse_header
+from wetgate.io.formats import write_frame
+from wetgate.io.options import WriteOptions
+from wetgate.model.box import Box
+from wetgate.model.errors import TargetExists
+from wetgate.model.frame import Frame, SampleType, SourceHeader
+from wetgate.simulate.shot import DamagedFrame, DamagedShot
+from wetgate.simulate.source import CleanSource
+
+RATE = Fraction(24)
+_FORMATS: dict[int | None, tuple[str, SampleType]] = {
+    8: ("png", "uint8"),
+    10: ("dpx", "uint10"),
+    12: ("dpx", "uint12"),
+    16: ("dpx", "uint16"),
+    None: ("exr", "float"),
+}
+TRUTH_SCHEMA = "wetgate.truth/1"
+
+
+def write_shot(
+    source: CleanSource,
+    out: Path,
+    *,
+    config: ColorConfig,
+    truth: Path | None = None,
+    overwrite: bool = False,
+) -> Iterator[int]:
+    """Damage a source frame by frame into `out`, yielding each number when its file is there.
+
+    Names are `plate.<number>.<format>`: DPX for 10, 12 and 16 bits, PNG for 8, EXR for floating
+    point. With `truth`, that directory gets `clean`, `matte` and, for a photograph, `flow` (to
+    the next frame, px) as sequences of their own, and `truth.json` with the weave path.
+
+    Raises:
+        TargetExists: when a file is there already and `overwrite` is not given.
+        OutputError: when a file cannot be written.
+    """
+    shot = DamagedShot(source.pixels, source.spec)
+    suffix, sample_type = _FORMATS[source.spec.bits]
+    writer = _Writer(source.space, config)
+    targets = {n: out / f"plate.{n:04d}.{suffix}" for n in source.numbers}
+    if not overwrite:
+        for number, target in targets.items():
+            if target.exists():
+                raise TargetExists(
+                    "is there already", path=target, frame=number, remedy="pass --overwrite"
+                )
+    for folder in (out, truth):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    weave: dict[int, tuple[float, float]] = {}
+    for index, number in enumerate(source.numbers):
+        damaged = shot[number]
+        label = _Label(number, index, len(source.numbers))
+        writer.write(damaged.pixels, targets[number], sample_type, label)
+        weave[number] = damaged.truth.weave
+        if truth is not None:
+            _write_truth(damaged, shot, truth, writer, label)
+        yield number
+    if truth is not None:
+        record = {
+            "schema": TRUTH_SCHEMA,
+            "color_space": source.space,
+            "weave_px": weave,
+            "damage": dataclasses.asdict(source.spec),
+        }
+        write_bytes_atomic(truth / "truth.json", json.dumps(record, indent=1).encode())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Label:
+    """Which frame of the shot this is: its number, its index and how many there are."""
+
+    number: int
+    index: int
+    count: int
+
+
+class _Writer:
+    def __init__(self, space: str, config: ColorConfig) -> None:
+        self._space = space
+        self._interop_id = config.interop_id(space)
+
+    def write(
+        self,
+        pixels: NDArray[np.float32],
+        path: Path,
+        sample_type: SampleType,
+        label: _Label,
+        channels: tuple[str, ...] = ("R", "G", "B"),
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        box = Box.of_size(pixels.shape[1], pixels.shape[0])
+        kind = path.suffix[1:]
+        is_color = channels == ("R", "G", "B")
+        frame = Frame(
+            number=label.number,
+            pixels=np.ascontiguousarray(pixels, np.float32),
+            channels=channels,
+            data_window=box,
+            display_window=box,
+            color_space=self._space if is_color else "Raw",
+            sample_type=sample_type,
+            header=SourceHeader(kind),
+        )
+        options = WriteOptions(
+            format=kind,
+            file_name=path.name,
+            color_space_changed=True,
+            interop_id=self._interop_id if is_color else None,
+        )
+        with AtomicFile(path) as file:
+            write_frame(frame, file.temp, options=options)
+            if kind == "dpx":
+                _label_dpx(file.temp, label)
+            file.commit()
+
+
+def _write_truth(
+    damaged: DamagedFrame, shot: DamagedShot, truth: Path, writer: _Writer, label: _Label
+) -> None:
+    name = f"{label.number:04d}"
+    writer.write(damaged.truth.clean, truth / "clean" / f"clean.{name}.exr", "float", label)
+    matte = damaged.truth.matte[..., None].astype(np.float32)
+    writer.write(matte, truth / "matte" / f"matte.{name}.exr", "half", label, ("Y",))
+    if shot.spec.camera is not None:
+        flow = shot.flow(label.number, label.number + 1)
+        names = ("forward.u", "forward.v")
+        writer.write(flow, truth / "flow" / f"flow.{name}.exr", "float", label, names)
+
+
+def _label_dpx(path: Path, label: _Label) -> None:
+    """State the time code, the rate and the place in the shot in a DPX header just written."""
+    with open(path, "r+b") as file:
+        header = parse_header(file.read(HEADER_BYTES))
+        labelled = header.patched(
+            {
+                ("TimeCodeBCD", None): time_code_bcd(label.number - 1001),
+                ("FrameRate", None): float(RATE),
+                ("TemporalRate", None): float(RATE),
+                ("FramePosition", None): label.index,
+                ("SequenceLength", None): label.count,
+                ("FrameId", None): str(label.number),
+                ("InputDevice", None): "wetgate simulate",
+            }
+        )
+        file.seek(0)
+        file.write(labelled.raw[:HEADER_BYTES])
+
+
+def time_code_bcd(frames: int) -> int:
+    """Return the SMPTE 12M time code, one hour plus `frames` at 24 a second, as packed BCD."""
+    rate = int(RATE)
+    total = (3600 * rate + frames) % (24 * 3600 * rate)
+    seconds, frame = divmod(total, rate)
+    fields = (seconds // 3600, seconds // 60 % 60, seconds % 60, frame)
+    packed = 0
+    for value in fields:
+        packed = packed << 8 | (value // 10) << 4 | value % 10
+    return packed
