@@ -54,12 +54,15 @@ class Footprint:
         halo: input px around a tile.
         scale: output size / input size.
         bytes_per_pixel: peak scratch memory of one call per px of tile with halo, for the planner.
+        survey_bytes_per_pixel: memory that the surveys of one frame (its own and those of its
+            pairs) keep, per px of the frame; 0 for stages without surveys.
     """
 
     temporal_radius: int = 0
     halo: int = 0
     scale: Fraction = Fraction(1)
     bytes_per_pixel: int = 64
+    survey_bytes_per_pixel: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +120,8 @@ class Window:
         number: frame number of the center frame.
         pixels: the operator's input, one `(h, w, channel)` array a frame, covering `region`.
             Reflected (edge pixel not repeated) where `region` reaches beyond the frame.
-        previous: output of the stage before, same shapes; empty for the first stage.
+        previous: output of the stage before, same shapes, rounded to half; empty for the first
+            stage.
         valid: False where a neighbor does not exist, could not be read or lies beyond a cut;
             its arrays are then those of the center and must not be used as evidence.
         pairs: `survey_pair(center, k)` for every valid neighbor k, else None (center: None).
