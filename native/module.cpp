@@ -3,11 +3,15 @@
 
 namespace py = pybind11;
 
-void bind_denoise(py::module_&);
+void bind_collaborate(py::module_&);
 void bind_dpx(py::module_&);
+void bind_fusion(py::module_&);
+void bind_noise_units(py::module_&);
 
 PYBIND11_MODULE(_native, m) {
     m.doc() = "Hot loops of wetgate: frame packing and patch-based restoration.";
-    bind_denoise(m);
+    bind_collaborate(m);
     bind_dpx(m);
+    bind_fusion(m);
+    bind_noise_units(m);
 }

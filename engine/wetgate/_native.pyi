@@ -29,3 +29,36 @@ def dpx_pack(
 ) -> None: ...
 def empty_frame(height: int, width: int, channels: int) -> NDArray[np.float32]: ...
 def trim_frames() -> None: ...
+def to_noise_units(
+    pixels: NDArray[np.float32], tables: NDArray[np.float32], ranges: NDArray[np.float32]
+) -> NDArray[np.float32]: ...
+def from_noise_units(
+    planes: NDArray[np.float32], tables: NDArray[np.float32], ranges: NDArray[np.float32]
+) -> NDArray[np.float32]: ...
+def lowpass(
+    plane: NDArray[np.float32], frame: tuple[int, int, int, int]
+) -> NDArray[np.float32]: ...
+def fuse(
+    luma: Sequence[NDArray[np.float32] | None],
+    low: Sequence[NDArray[np.float32] | None],
+    flow: Sequence[NDArray[np.int16] | None],
+    frame: tuple[int, int, int, int],
+    origin: tuple[int, int],
+    flow_scale: int,
+    reach: float,
+    floor_error: float,
+) -> NDArray[np.float32]: ...
+def collaborate(
+    noisy: Sequence[NDArray[np.float32] | None],
+    basic: Sequence[NDArray[np.float32] | None],
+    guide: Sequence[NDArray[np.float32] | None],
+    flow: Sequence[NDArray[np.int16] | None],
+    frame: tuple[int, int, int, int],
+    tile: tuple[int, int, int, int],
+    ref_x: Sequence[int],
+    ref_y: Sequence[int],
+    noise: NDArray[np.float32],
+    level: NDArray[np.float32] | None,
+    level_range: tuple[float, float],
+    parameters: dict[str, float],
+) -> NDArray[np.float32]: ...

@@ -1,0 +1,187 @@
+"""The two passes over a window, around the native loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate import _native
+from wetgate.model.box import Box
+from wetgate.operators.base import PairSurvey, Pixels, Window
+from wetgate.operators.denoise.flow import Flow, flow_at
+from wetgate.operators.denoise.noise import Curve
+
+PATCH = 8
+REACH = 64
+"""Largest motion followed between the center and any neighbor, px along each axis."""
+SEARCH_HERE = 12
+SEARCH_THERE = 3
+HALO = 2 * (SEARCH_HERE + PATCH) + REACH + 8
+"""Patches of a tile reach `SEARCH_HERE + PATCH` px out, so do the patches they are matched with;
+from there motion reaches on, and the fusion's weight looks at 5 px and its kernel at 2."""
+
+Planes = NDArray[np.float32]
+"""float32 `(channel, height, width)` in noise units; channel 0 is luma."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShotNoise:
+    """A shot's noise, ready for the native loops.
+
+    Attributes:
+        forward, backward: per channel tables `(channel, knots)` and ranges `(channel, 2)`.
+        spectrum: variance `(channel, 64)` of each DCT sample in noise units.
+        low_variance: variance of low-passed luma noise.
+        gain: noise variance against luma where clipping took some away, or None.
+        gain_range: luma of the first and last point of `gain`.
+        luma: range of luma that optical flow looks at, noise units.
+    """
+
+    forward: tuple[NDArray[np.float32], NDArray[np.float32]]
+    backward: tuple[NDArray[np.float32], NDArray[np.float32]]
+    spectrum: NDArray[np.float32]
+    low_variance: float
+    gain: NDArray[np.float32] | None
+    gain_range: tuple[float, float]
+    luma: tuple[float, float]
+
+    def to_units(self, pixels: Pixels) -> Planes:
+        """Convert `(h, w, c)` of the working encoding to planes of noise units."""
+        return _native.to_noise_units(pixels, *self.forward)
+
+    def to_pixels(self, planes: Planes) -> Pixels:
+        """Convert planes back without the bias of the curve or of clipping."""
+        return _native.from_noise_units(planes, *self.backward)
+
+    def to_pixels_biased(self, planes: Planes) -> Pixels:
+        """Convert planes back so that `to_units` gives them again."""
+        tables, ranges = self.forward
+        inverse = [_inverted(t, r) for t, r in zip(tables, ranges, strict=True)]
+        return _native.from_noise_units(
+            planes, np.stack([i[0] for i in inverse]), np.stack([i[1] for i in inverse])
+        )
+
+
+def stacked(curves: Sequence[Curve]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lay curves of all channels out for the native loops."""
+    tables = np.stack([c.values for c in curves])
+    ranges = np.array([[c.low, c.high] for c in curves], np.float32)
+    return np.ascontiguousarray(tables), ranges
+
+
+def _inverted(
+    table: NDArray[np.float32], span: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    x = np.linspace(float(span[0]), float(span[1]), table.size)
+    t = np.linspace(float(table[0]), float(table[-1]), table.size)
+    ends = np.array([table[0], table[-1]], np.float32)
+    return np.interp(t, table.astype(np.float64), x).astype(np.float32), ends
+
+
+def first_pass(window: Window, noise: ShotNoise, *, step: int, threshold: float) -> Planes:
+    """Threshold groups matched on the motion-compensated fusion of the window."""
+    frame = _frame_in_region(window)
+    planes = [
+        noise.to_units(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
+    ]
+    low = [None if p is None else _native.lowpass(p[0], frame) for p in planes]
+    guide: list[NDArray[np.float32] | None] = list(low)
+    flows = _flows(window.pairs, window.valid)
+    scale = next((f.scale for f in flows if f is not None), 1)
+    middle = len(planes) // 2
+    guide[middle] = _native.fuse(
+        [None if p is None else p[0] for p in planes],
+        low,
+        [None if f is None else f.vectors for f in flows],
+        frame,
+        (window.region.x0, window.region.y0),
+        scale,
+        float(REACH),
+        2.0 * noise.low_variance,
+    )
+    return _collaborate(
+        window, planes, [], guide, flows, noise, step,
+        group_size=16, per_frame=3, hard=threshold, distance=1e30,
+    )  # fmt: skip
+
+
+def second_pass(window: Window, noise: ShotNoise, *, step: int) -> Planes:
+    """Filter groups by the Wiener rule, matched on and steered by the first pass."""
+    planes = [
+        noise.to_units(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
+    ]
+    basic = [
+        noise.to_units(p) if ok else None
+        for p, ok in zip(window.previous, window.valid, strict=True)
+    ]
+    guide = [None if b is None else np.ascontiguousarray(b[0]) for b in basic]
+    flows = _flows(window.pairs, window.valid)
+    mean_variance = float(noise.spectrum[0].mean())
+    return _collaborate(
+        window, planes, basic, guide, flows, noise, step,
+        group_size=32, per_frame=6, hard=0.0, distance=2.0 * PATCH * PATCH * mean_variance,
+    )  # fmt: skip
+
+
+def _collaborate(
+    window: Window,
+    planes: Sequence[Planes | None],
+    basic: Sequence[Planes | None],
+    guide: Sequence[NDArray[np.float32] | None],
+    flows: Sequence[Flow | None],
+    noise: ShotNoise,
+    step: int,
+    *,
+    group_size: int,
+    per_frame: int,
+    hard: float,
+    distance: float,
+) -> Planes:
+    tile = window.tile.shifted(-window.region.x0, -window.region.y0)
+    reach = SEARCH_HERE + PATCH
+    ref_x = _references(window.frame.x1, window.tile.x0 - reach, window.tile.x1 + reach, step)
+    ref_y = _references(window.frame.y1, window.tile.y0 - reach, window.tile.y1 + reach, step)
+    moves = [
+        None if f is None else flow_at(f, ref_x + PATCH // 2, ref_y + PATCH // 2) for f in flows
+    ]
+    return _native.collaborate(
+        list(planes),
+        list(basic),
+        list(guide),
+        moves,
+        _frame_in_region(window),
+        (tile.x0, tile.y0, tile.x1, tile.y1),
+        (ref_x - window.region.x0).tolist(),
+        (ref_y - window.region.y0).tolist(),
+        noise.spectrum,
+        noise.gain,
+        noise.gain_range,
+        {
+            "radius_here": SEARCH_HERE,
+            "radius_there": SEARCH_THERE,
+            "group_size": group_size,
+            "per_frame": per_frame,
+            "reach": REACH,
+            "threshold": distance,
+            "hard": hard,
+        },
+    )
+
+
+def _references(size: int, low: int, high: int, step: int) -> NDArray[np.int64]:
+    """Return positions of the grid anchored at 0, its last patch flush with the frame's end."""
+    last = size - PATCH
+    grid = np.unique(np.append(np.arange(0, last + 1, step), last))
+    return grid[(grid >= low - PATCH) & (grid < high + PATCH)]
+
+
+def _frame_in_region(window: Window) -> tuple[int, int, int, int]:
+    box: Box = window.frame.shifted(-window.region.x0, -window.region.y0)
+    return box.x0, box.y0, box.x1, box.y1
+
+
+def _flows(pairs: Sequence[PairSurvey | None], valid: Sequence[bool]) -> list[Flow | None]:
+    return [p if ok and isinstance(p, Flow) else None for p, ok in zip(pairs, valid, strict=True)]

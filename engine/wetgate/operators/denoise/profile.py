@@ -1,0 +1,323 @@
+"""Measure the noise of a shot: variance against signal, spectrum, channel covariance.
+
+Noise is what does not follow motion. Pairs of neighboring frames are laid over each other in
+8x8 blocks moved by whole px (so that no interpolation filters the noise); the difference over
+sqrt(2) of blocks with little texture is noise at every frequency, which a spatial high-pass
+cannot see of grain. Medians over blocks reject what moved wrongly or was uncovered. A shot of
+one frame falls back to the high frequencies of its smoothest blocks and white noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.operators.base import FrameReader, Pixels, SourceFacts
+from wetgate.operators.denoise.flow import estimate_flow, flow_at, flow_picture
+from wetgate.operators.denoise.noise import ChannelNoise, clipped_moments
+
+BLOCK = 8
+BINS = 32
+_PAIRS = 6
+_MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree of freedom
+_MEDIAN_OF_BLOCK = 0.98949  # the same over 63 degrees, per degree
+_SMOOTH_SHARE = 0.15
+_SPIKE = 3.0
+
+_Blocks = NDArray[np.float64]
+"""`(block, channel, 8, 8)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Blocks of one frame and what is left of them against its neighbor."""
+
+    signal: _Blocks
+    residual: _Blocks
+    texture: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the blocks of a shot said.
+
+    Attributes:
+        channels: the fitted model of each channel.
+        bins: per channel, rows of (signal, deviation, blocks) that the fit saw.
+        residual: residual blocks of the smooth half, in the working encoding.
+        signal: mean signal of those blocks, `(block, channel)`.
+        temporal: whether neighbors could be compared (else a single frame was measured).
+        held: share of pairs that were exact copies of each other.
+    """
+
+    channels: tuple[ChannelNoise, ...]
+    bins: tuple[tuple[tuple[float, float, int], ...], ...]
+    residual: _Blocks
+    signal: NDArray[np.float64]
+    temporal: bool
+    held: float
+
+
+def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Measured:
+    """Measure one shot.
+
+    Args:
+        read: gives frames `(height, width, channel)` in the working encoding.
+        frames: numbers of the shot, ascending.
+    """
+    pairs: list[Pair] = []
+    held = seen = 0
+    clipping: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]] = []
+    for here, there in _sample_pairs(frames):
+        a = read(here)
+        b = read(there) if there != here else None
+        clipping.append(_clips(a, facts))
+        seen += 1
+        if b is not None and np.array_equal(a, b):
+            held += 1
+            continue
+        pairs.append(_against(a, b) if b is not None else _alone(a))
+    if not pairs:  # a held frame: nothing moves, so only space can tell
+        pairs.append(_alone(read(frames[0])))
+    temporal = len(frames) > 1 and held < seen
+    low = np.any([c[0] for c in clipping], axis=0)
+    high = np.any([c[1] for c in clipping], axis=0)
+    signal = np.concatenate([p.signal for p in pairs])
+    residual = np.concatenate([p.residual for p in pairs])
+    smooth = _smooth(np.concatenate([p.texture for p in pairs]), signal)
+    signal, residual = signal[smooth], residual[smooth]
+    means = signal.mean(axis=(2, 3))
+    fits = [
+        _fit(means[:, c], residual[:, c], bool(low[c]), bool(high[c]))
+        for c in range(signal.shape[1])
+    ]
+    return Measured(
+        channels=tuple(f[0] for f in fits),
+        bins=tuple(f[1] for f in fits),
+        residual=residual,
+        signal=means,
+        temporal=temporal,
+        held=held / max(seen, 1),
+    )
+
+
+def _sample_pairs(frames: Sequence[int]) -> list[tuple[int, int]]:
+    """Spread pairs of consecutive frames evenly over the shot."""
+    if len(frames) < 2:
+        return [(frames[0], frames[0])]
+    starts = np.unique(np.linspace(0, len(frames) - 2, _PAIRS).round().astype(int))
+    return [(frames[i], frames[i + 1]) for i in starts]
+
+
+def _clips(pixels: Pixels, facts: SourceFacts) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell per channel whether codes pile up at either end, as clipped noise does."""
+    count = pixels.shape[2]
+    if facts.is_log_working or not facts.sample_type.startswith("uint"):
+        return np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    step = 1.0 / 255.0
+    low = np.zeros(count, np.bool_)
+    high = np.zeros(count, np.bool_)
+    for c in range(count):
+        plane = pixels[..., c]
+        near = [np.count_nonzero((plane > k * step) & (plane <= (k + 1) * step)) for k in range(4)]
+        far = [
+            np.count_nonzero((plane < 1 - k * step) & (plane >= 1 - (k + 1) * step))
+            for k in range(4)
+        ]
+        at_low, at_high = np.count_nonzero(plane <= 0.0), np.count_nonzero(plane >= 1.0)
+        enough = plane.size / 2000
+        low[c] = at_low > max(_SPIKE * max(near), enough)
+        high[c] = at_high > max(_SPIKE * max(far), enough)
+    return low, high
+
+
+def _blocks(pixels: Pixels) -> _Blocks:
+    """Cut into `(row, column, channel, 8, 8)`, dropping the rest at the right and bottom."""
+    rows, columns = pixels.shape[0] // BLOCK, pixels.shape[1] // BLOCK
+    cut = pixels[: rows * BLOCK, : columns * BLOCK].astype(np.float64)
+    return cut.reshape(rows, BLOCK, columns, BLOCK, -1).transpose(0, 2, 4, 1, 3)
+
+
+def _luma(pixels: Pixels) -> NDArray[np.float32]:
+    total = pixels[..., 0].astype(np.float32)
+    for c in range(1, pixels.shape[2]):
+        total = total + pixels[..., c]
+    return total / np.float32(pixels.shape[2])
+
+
+def _against(a: Pixels, b: Pixels) -> Pair:
+    """Compare a frame with its neighbor along motion rounded to whole px."""
+    luma_a, luma_b = _luma(a), _luma(b)
+    low, high = (float(v) for v in np.percentile(luma_a, (0.5, 99.5)))
+    picture_a = flow_picture(luma_a, low, high, 1.5)
+    picture_b = flow_picture(luma_b, low, high, 1.5)
+    flow = estimate_flow(picture_a, picture_b)
+    own = _blocks(a)
+    rows, columns = own.shape[:2]
+    if rows == 0 or columns == 0:
+        return _alone(a)
+    y = np.arange(rows) * BLOCK
+    x = np.arange(columns) * BLOCK
+    vectors = flow_at(flow, x + BLOCK // 2, y + BLOCK // 2).astype(np.int64)
+    from_x = x[None, :] + vectors[..., 0]
+    from_y = y[:, None] + vectors[..., 1]
+    inside = (
+        (from_x >= 0)
+        & (from_x + BLOCK <= a.shape[1])
+        & (from_y >= 0)
+        & (from_y + BLOCK <= a.shape[0])
+    )
+    offset = np.arange(BLOCK)
+    pick_y = (from_y[inside][:, None] + offset)[:, :, None]
+    pick_x = (from_x[inside][:, None] + offset)[:, None, :]
+    other = b[pick_y, pick_x].astype(np.float64).transpose(0, 3, 1, 2)
+    own = own[inside]
+    signal = 0.5 * (own + other)
+    return Pair(signal=signal, residual=(own - other) / np.sqrt(2.0), texture=_texture(signal))
+
+
+def _alone(a: Pixels) -> Pair:
+    """Take the high frequencies of a frame's own blocks for noise, as white."""
+    own = _blocks(a)
+    own = own.reshape(-1, *own.shape[2:])
+    spectrum = dct_blocks(own)
+    k = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
+    high = spectrum[..., k >= BLOCK]  # 28 of 64 samples
+    reach = -(-BLOCK * BLOCK // high.shape[-1])
+    filled = np.concatenate([high] * reach, axis=-1)[..., : BLOCK * BLOCK]
+    residual = filled.reshape(*filled.shape[:-1], BLOCK, BLOCK)
+    return Pair(signal=own, residual=residual, texture=_texture(own))
+
+
+def _texture(signal: _Blocks) -> NDArray[np.float64]:
+    """Rank blocks by the variance of their luma.
+
+    Of two frames with independent Gaussian noise, mean and difference are independent too: to
+    rank by the mean does not favour small differences.
+    """
+    return np.asarray(signal.mean(axis=1).var(axis=(1, 2)))
+
+
+def _smooth(texture: NDArray[np.float64], signal: _Blocks) -> NDArray[np.bool_]:
+    """Pick the smoothest blocks of every level of luma, so that no level is left out."""
+    level = signal.mean(axis=(1, 2, 3))
+    order = np.argsort(level, kind="stable")
+    chosen = np.zeros(level.size, np.bool_)
+    for part in np.array_split(order, max(1, min(BINS, level.size // 64))):
+        if part.size:
+            limit = np.quantile(texture[part], _SMOOTH_SHARE)
+            chosen[part[texture[part] <= limit]] = True
+    return chosen
+
+
+def _fit(
+    means: NDArray[np.float64], residual: _Blocks, clips_low: bool, clips_high: bool
+) -> tuple[ChannelNoise, tuple[tuple[float, float, int], ...]]:
+    # Blocks that vary as a whole (a light that flickers) say nothing of grain: their mean goes.
+    energy = residual.reshape(len(residual), -1)
+    variance = energy.var(axis=1) * (energy.shape[1] / (energy.shape[1] - 1)) / _MEDIAN_OF_BLOCK
+    order = np.argsort(means, kind="stable")
+    rows: list[tuple[float, float, int]] = []
+    for part in np.array_split(order, max(1, min(BINS, means.size // 24))):
+        if part.size:
+            rows.append(
+                (
+                    float(np.mean(means[part])),
+                    float(np.sqrt(np.median(variance[part]))),
+                    int(part.size),
+                )
+            )
+    x = np.array([r[0] for r in rows])
+    v = np.array([r[1] for r in rows]) ** 2
+    weight = np.sqrt(np.array([r[2] for r in rows], np.float64))
+    low, high = float(x.min()), float(x.max())
+    if high - low < 1e-6:
+        high = low + 1e-6
+    if clips_low or clips_high:
+        a, b, c = _fit_clipped(x, v, weight)
+        if clips_low:
+            low = min(low, 0.0)
+        if clips_high:
+            high = max(high, 1.0)
+    else:
+        a, b, c = _fit_polynomial(x, v, weight)
+    noise = ChannelNoise(a, b, c, low, high, clips_low, clips_high)
+    return noise, tuple(rows)
+
+
+def _fit_polynomial(
+    x: NDArray[np.float64], v: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Fit a + b x + c x^2 by iteratively re-weighted least squares on relative errors."""
+    if x.size < 6 or np.ptp(x) < 1e-3:
+        return float(np.average(v, weights=weight)), 0.0, 0.0
+    basis = np.stack([np.ones_like(x), x, x**2], axis=1)
+    w = weight / np.maximum(v, 1e-16)
+    coefficients: NDArray[np.float64] = np.zeros(3)
+    for _ in range(12):
+        coefficients = np.asarray(
+            np.linalg.lstsq(basis * w[:, None], v * w, rcond=None)[0], np.float64
+        )
+        relative = np.abs(basis @ coefficients - v) / np.maximum(v, 1e-16)
+        w = weight / np.maximum(v, 1e-16) / np.maximum(1.0, relative / 0.1)
+    a, b, c = (float(t) for t in coefficients)
+    return a, b, c
+
+
+def _fit_clipped(
+    x: NDArray[np.float64], v: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Find the noise before clipping whose clipped mean and variance explain the bins.
+
+    Additive noise first, then noise with a slope when it explains clearly more; a least
+    absolute fit of log variance over a grid, refined once around its best point.
+    """
+    truth = np.linspace(-0.5, 1.5, 1001)
+    scale = float(np.sqrt(max(np.max(v), 1e-12)))
+
+    def cost(a: float, b: float) -> float:
+        deviation = np.sqrt(np.maximum(a + b * np.clip(truth, 0, 1), 1e-12))
+        mean, variance = clipped_moments(truth, deviation)
+        predicted = np.interp(x, mean, variance)
+        ratio = np.abs(np.log(np.maximum(v, 1e-12)) - np.log(np.maximum(predicted, 1e-12)))
+        return float(np.average(np.minimum(ratio, 1.0), weights=weight * np.sqrt(v)))
+
+    def best(slopes: Sequence[float]) -> tuple[float, float, float]:
+        candidates = scale * np.geomspace(0.6, 3.0, 49)
+        found = min((cost(s**2, k * s**2), s, k) for s in candidates for k in slopes)
+        fine = found[1] * np.linspace(0.97, 1.03, 25)
+        return min((cost(s**2, found[2] * s**2), s, found[2]) for s in fine)
+
+    flat = best([0.0])
+    sloped = best([-0.8, -0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
+    error, deviation, slope = sloped if sloped[0] < 0.7 * flat[0] else flat
+    del error
+    return float(deviation**2), float(slope * deviation**2), 0.0
+
+
+def dct_matrix() -> NDArray[np.float64]:
+    """Return the orthonormal DCT-II matrix of 8 samples, row k = basis k."""
+    k = np.arange(BLOCK)[:, None]
+    i = np.arange(BLOCK)[None, :]
+    matrix = np.sqrt(2.0 / BLOCK) * np.cos(np.pi * (i + 0.5) * k / BLOCK)
+    matrix[0] /= np.sqrt(2.0)
+    return np.asarray(matrix)
+
+
+def dct_blocks(blocks: _Blocks) -> _Blocks:
+    """Transform `(..., 8, 8)` blocks by the orthonormal DCT-II."""
+    m = dct_matrix()
+    return np.asarray(m @ blocks @ m.T)
+
+
+def spectrum(planes: _Blocks) -> NDArray[np.float64]:
+    """Return the noise variance of every DCT sample, `(channel, 8, 8)`, by medians.
+
+    Args:
+        planes: residual blocks `(block, channel, 8, 8)` in the units wanted.
+    """
+    energy = np.median(dct_blocks(planes) ** 2, axis=0) / _MEDIAN_OF_CHI2
+    return np.asarray(energy)

@@ -1,0 +1,480 @@
+// Collaborative patch filtering along motion: the denoiser's hot loop.
+//
+// For every reference patch of a fixed grid, the most similar 8x8 patches are gathered from the
+// center frame and, around the position that motion predicts, from its neighbors. The group is
+// transformed (8x8 DCT in space, Haar along the group), shrunk against the noise spectrum, and
+// put back; overlapping estimates are averaged with weights that favour sparse groups. The first
+// stage thresholds; the second is a Wiener filter steered by the first stage's result.
+// After Dabov, Foi, Katkovnik, Egiazarian, "Image denoising by sparse 3-D transform-domain
+// collaborative filtering", IEEE TIP 16 (2007), and Dabov, Foi, Egiazarian, "Video denoising by
+// sparse 3D transform-domain collaborative filtering", EUSIPCO 2007.
+//
+// Same bits for any tile: the grid is anchored at the frame's (0, 0), every reference within
+// reach of the tile is visited in raster order, sums have fixed lanes, and the build forbids
+// contraction and reassociation.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace py = pybind11;
+
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
+#define WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define WIDE
+#endif
+#if defined(__GNUC__)
+#define INLINE inline __attribute__((always_inline))
+#else
+#define INLINE inline
+#endif
+
+namespace {
+
+constexpr int P = 8;           // patch side, px
+constexpr int PP = P * P;      // samples in a patch
+constexpr int MAX_GROUP = 32;  // patches in a group
+
+struct Plane {  // one channel of one frame, covering `region`
+    const float* data;
+    std::ptrdiff_t stride;
+    const float* at(int x, int y) const { return data + y * stride + x; }
+};
+
+struct Match {
+    float distance;
+    std::int16_t x, y;   // region coordinates of the patch's first px
+    std::int16_t frame;  // index in the window
+};
+
+// Orthonormal DCT-II matrix, row k = basis k.
+struct Dct {
+    alignas(64) float forward[P][P];
+    alignas(64) float inverse[P][P];
+    Dct() {
+        const double pi = std::acos(-1.0);
+        for (int k = 0; k < P; ++k)
+            for (int i = 0; i < P; ++i) {
+                const double scale = k == 0 ? std::sqrt(1.0 / P) : std::sqrt(2.0 / P);
+                forward[k][i] = float(scale * std::cos(pi * (i + 0.5) * k / P));
+                inverse[i][k] = forward[k][i];
+            }
+    }
+};
+const Dct DCT;
+
+// out = M in, columns in parallel lanes.
+INLINE void multiply(const float (&m)[P][P], const float* in, float* out) {
+    for (int k = 0; k < P; ++k) {
+        float acc[P];
+        for (int x = 0; x < P; ++x) acc[x] = m[k][0] * in[x];
+        for (int y = 1; y < P; ++y)
+            for (int x = 0; x < P; ++x) acc[x] += m[k][y] * in[y * P + x];
+        for (int x = 0; x < P; ++x) out[k * P + x] = acc[x];
+    }
+}
+
+INLINE void transpose(const float* in, float* out) {
+    for (int y = 0; y < P; ++y)
+        for (int x = 0; x < P; ++x) out[x * P + y] = in[y * P + x];
+}
+
+// The spectrum is left transposed: harmless, since the noise spectrum is stored so too.
+INLINE void dct2(const float* patch, float* spectrum) {
+    alignas(64) float a[PP], b[PP];
+    multiply(DCT.forward, patch, a);
+    transpose(a, b);
+    multiply(DCT.forward, b, spectrum);
+}
+
+INLINE void idct2(const float* spectrum, float* patch) {
+    alignas(64) float a[PP], b[PP];
+    multiply(DCT.inverse, spectrum, a);
+    transpose(a, b);
+    multiply(DCT.inverse, b, patch);
+}
+
+// Orthonormal Haar transform along the group, in place; n is a power of two.
+INLINE void haar(float* group, int n, float* scratch) {
+    const float r = 0.70710678118654752440f;
+    for (int len = n; len > 1; len /= 2) {
+        const int half = len / 2;
+        for (int i = 0; i < half; ++i) {
+            const float* a = group + (2 * i) * PP;
+            const float* b = a + PP;
+            for (int k = 0; k < PP; ++k) {
+                scratch[i * PP + k] = (a[k] + b[k]) * r;
+                scratch[(half + i) * PP + k] = (a[k] - b[k]) * r;
+            }
+        }
+        std::copy(scratch, scratch + len * PP, group);
+    }
+}
+
+INLINE void haar_inverse(float* group, int n, float* scratch) {
+    const float r = 0.70710678118654752440f;
+    for (int len = 2; len <= n; len *= 2) {
+        const int half = len / 2;
+        for (int i = 0; i < half; ++i) {
+            const float* s = group + i * PP;
+            const float* d = group + (half + i) * PP;
+            for (int k = 0; k < PP; ++k) {
+                scratch[(2 * i) * PP + k] = (s[k] + d[k]) * r;
+                scratch[(2 * i + 1) * PP + k] = (s[k] - d[k]) * r;
+            }
+        }
+        std::copy(scratch, scratch + len * PP, group);
+    }
+}
+
+INLINE float patch_distance(Plane a, int ax, int ay, Plane b, int bx, int by) {
+    float lane[P] = {0};
+    for (int y = 0; y < P; ++y) {
+        const float* p = a.at(ax, ay + y);
+        const float* q = b.at(bx, by + y);
+        for (int x = 0; x < P; ++x) {
+            const float d = p[x] - q[x];
+            lane[x] += d * d;
+        }
+    }
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+INLINE void load(Plane plane, int x, int y, float* out) {
+    for (int r = 0; r < P; ++r) {
+        const float* p = plane.at(x, y + r);
+        for (int c = 0; c < P; ++c) out[r * P + c] = p[c];
+    }
+}
+
+// The best `size` matches, nearest first; ties keep the earlier candidate.
+struct Group {
+    std::array<Match, MAX_GROUP> item;
+    int count = 0, size = 0;
+
+    float limit(float threshold) const {
+        return count == size ? item[count - 1].distance : threshold;
+    }
+    void insert(const Match& m) {
+        int i = count < size ? count++ : count - 1;
+        for (; i > 0 && item[i - 1].distance > m.distance; --i) item[i] = item[i - 1];
+        item[i] = m;
+    }
+    bool holds(int frame, int x, int y) const {
+        for (int i = 0; i < count; ++i)
+            if (item[i].frame == frame && item[i].x == x && item[i].y == y) return true;
+        return false;
+    }
+};
+
+
+struct Job {
+    int frames = 0, center = 0, channels = 0;
+    std::vector<Plane> noisy, basic;  // [frame * channels + channel]
+    std::vector<Plane> guide;         // [frame]
+    std::vector<const std::int16_t*> flow;  // [frame] -> (gy, gx, 2) dx, dy; null: no candidate
+    int grid_w = 0;                         // references in a row of the flow arrays
+    int frame_x0, frame_y0, frame_x1, frame_y1;  // full frame in region coordinates
+    int tile_x0, tile_y0, tile_x1, tile_y1;      // tile in region coordinates
+    std::vector<int> ref_x, ref_y;               // reference grid in region coordinates
+    int radius_here, radius_there, group_size, per_frame, reach;
+    float threshold;               // largest distance of a match, summed over the patch
+    float hard;                    // stage 1: threshold in noise deviations
+    const float* noise;            // (channels, PP) variance of each DCT sample, transposed
+    const float* level_gain;       // noise variance factor against center luma, or null
+    float level_lo, level_step;
+    int level_count;
+    float window[PP];              // aggregation window
+};
+
+INLINE void search(const Job& job, int frame, int cx, int cy, int radius, int rx, int ry,
+                   Group& group, bool check) {
+    const Plane ref = job.guide[job.center];
+    const Plane other = job.guide[frame];
+    const int x0 = std::max(cx - radius, job.frame_x0), x1 = std::min(cx + radius, job.frame_x1 - P);
+    const int y0 = std::max(cy - radius, job.frame_y0), y1 = std::min(cy + radius, job.frame_y1 - P);
+    for (int y = y0; y <= y1; ++y)
+        for (int x = x0; x <= x1; ++x) {
+            if (frame == job.center && x == rx && y == ry) continue;
+            const float d = patch_distance(ref, rx, ry, other, x, y);
+            if (d >= group.limit(job.threshold)) continue;
+            if (check && group.holds(frame, x, y)) continue;
+            group.insert({d, std::int16_t(x), std::int16_t(y), std::int16_t(frame)});
+        }
+}
+
+INLINE void gather(const Job& job, int gi, int rx, int ry, Group& group) {
+    group.count = 0;
+    group.size = job.group_size - 1;
+    search(job, job.center, rx, ry, job.radius_here, rx, ry, group, false);
+    for (int f = 0; f < job.frames; ++f) {
+        if (f == job.center || !job.guide[f].data) continue;
+        Group local;
+        local.size = job.per_frame;
+        search(job, f, rx, ry, job.radius_there / 2, rx, ry, local, false);
+        if (job.flow[f]) {
+            const int dx = job.flow[f][2 * gi], dy = job.flow[f][2 * gi + 1];
+            if (std::abs(dx) <= job.reach && std::abs(dy) <= job.reach)
+                search(job, f, rx + dx, ry + dy, job.radius_there, rx, ry, local, true);
+        }
+        for (int i = 0; i < local.count; ++i)
+            if (local.item[i].distance < group.limit(job.threshold)) group.insert(local.item[i]);
+    }
+    // The reference leads; the group is cut to a power of two for the Haar transform.
+    int n = 1;
+    while (2 * n <= group.count + 1) n *= 2;
+    const int keep = n - 1;
+    for (int i = keep; i > 0; --i) group.item[i] = group.item[i - 1];
+    group.item[0] = {0.f, std::int16_t(rx), std::int16_t(ry), std::int16_t(job.center)};
+    group.count = n;
+}
+
+INLINE float level_factor(const Job& job, float level) {
+    if (!job.level_gain) return 1.f;
+    float t = (level - job.level_lo) / job.level_step;
+    t = std::min(std::max(t, 0.f), float(job.level_count - 1));
+    const int i = std::min(int(t), job.level_count - 2);
+    const float w = t - float(i);
+    return job.level_gain[i] * (1.f - w) + job.level_gain[i + 1] * w;
+}
+
+WIDE void filter(const Job& job, float* sum, float* weight) {
+    const int tw = job.tile_x1 - job.tile_x0, th = job.tile_y1 - job.tile_y0;
+    std::vector<float> buffer(3 * MAX_GROUP * PP);
+    float* a = buffer.data();
+    float* b = a + MAX_GROUP * PP;
+    float* scratch = b + MAX_GROUP * PP;
+    Group group;
+    const bool wiener = !job.basic.empty();
+    for (std::size_t gy = 0; gy < job.ref_y.size(); ++gy)
+        for (std::size_t gx = 0; gx < job.ref_x.size(); ++gx) {
+            const int rx = job.ref_x[gx], ry = job.ref_y[gy];
+            gather(job, int(gy) * job.grid_w + int(gx), rx, ry, group);
+            const int n = group.count;
+            float gain = 1.f;
+            if (job.level_gain) {
+                float mean = 0.f;
+                load(job.guide[job.center], rx, ry, a);
+                for (int k = 0; k < PP; ++k) mean += a[k];
+                gain = level_factor(job, mean / PP);
+            }
+            for (int c = 0; c < job.channels; ++c) {
+                const float* noise = job.noise + c * PP;
+                alignas(64) float patch[PP];
+                float spent = 0.f;  // noise variance left in the estimate
+                for (int i = 0; i < n; ++i) {
+                    const Match& m = group.item[i];
+                    load(job.noisy[m.frame * job.channels + c], m.x, m.y, patch);
+                    dct2(patch, a + i * PP);
+                }
+                haar(a, n, scratch);
+                if (wiener) {
+                    for (int i = 0; i < n; ++i) {
+                        const Match& m = group.item[i];
+                        load(job.basic[m.frame * job.channels + c], m.x, m.y, patch);
+                        dct2(patch, b + i * PP);
+                    }
+                    haar(b, n, scratch);
+                    float lane[P] = {0};
+                    for (int i = 0; i < n * PP; i += P)
+                        for (int k = 0; k < P; ++k) {
+                            const float v = noise[(i & (PP - 1)) + k] * gain;
+                            const float s = b[i + k] * b[i + k];
+                            const float w = s / (s + v);
+                            a[i + k] *= w;
+                            lane[k] += w * w * v;
+                        }
+                    for (int k = 0; k < P; ++k) spent += lane[k];
+                } else {
+                    const float cut = job.hard * job.hard * gain;
+                    float lane[P] = {0};
+                    const float dc = a[0];
+                    for (int i = 0; i < n * PP; i += P)
+                        for (int k = 0; k < P; ++k) {
+                            const float v = noise[(i & (PP - 1)) + k];
+                            const float keep = a[i + k] * a[i + k] > cut * v ? 1.f : 0.f;
+                            a[i + k] *= keep;
+                            lane[k] += keep * v * gain;
+                        }
+                    if (a[0] == 0.f && dc != 0.f) {  // the group's mean is never noise
+                        a[0] = dc;
+                        lane[0] += noise[0] * gain;
+                    }
+                    for (int k = 0; k < P; ++k) spent += lane[k];
+                }
+                haar_inverse(a, n, scratch);
+                const float w0 = 1.f / std::max(spent, 1e-12f);
+                float* out = sum + std::size_t(c) * th * tw;
+                float* wgt = weight + std::size_t(c) * th * tw;
+                for (int i = 0; i < n; ++i) {
+                    const Match& m = group.item[i];
+                    if (m.frame != job.center) continue;
+                    const int x0 = std::max<int>(m.x, job.tile_x0), x1 = std::min<int>(m.x + P, job.tile_x1);
+                    const int y0 = std::max<int>(m.y, job.tile_y0), y1 = std::min<int>(m.y + P, job.tile_y1);
+                    if (x0 >= x1 || y0 >= y1) continue;
+                    idct2(a + i * PP, patch);
+                    for (int y = y0; y < y1; ++y)
+                        for (int x = x0; x < x1; ++x) {
+                            const int k = (y - m.y) * P + (x - m.x);
+                            const std::size_t o = std::size_t(y - job.tile_y0) * tw + (x - job.tile_x0);
+                            const float w = w0 * job.window[k];
+                            out[o] += w * patch[k];
+                            wgt[o] += w;
+                        }
+                }
+            }
+        }
+}
+
+using Array = py::array_t<float, py::array::c_style>;
+using Flow = py::array_t<std::int16_t, py::array::c_style>;
+
+[[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument("denoise: " + text); }
+
+// Modified Bessel function of the first kind, order 0 (power series).
+double bessel0(double x) {
+    double term = 1, sum = 1;
+    for (int k = 1; k < 40; ++k) {
+        term *= (x / (2 * k)) * (x / (2 * k));
+        sum += term;
+    }
+    return sum;
+}
+
+py::array_t<float> collaborate(const std::vector<py::object>& noisy,
+                               const std::vector<py::object>& basic,
+                               const std::vector<py::object>& guide,
+                               const std::vector<py::object>& flow, std::array<int, 4> frame,
+                               std::array<int, 4> tile, const std::vector<int>& ref_x,
+                               const std::vector<int>& ref_y, Array noise, py::object level,
+                               std::array<float, 2> level_range, py::dict parameters) {
+    Job job;
+    job.frames = int(noisy.size());
+    if (job.frames < 1 || job.frames % 2 == 0) refuse("needs an odd number of frames");
+    if (guide.size() != noisy.size() || flow.size() != noisy.size() ||
+        (!basic.empty() && basic.size() != noisy.size()))
+        refuse("noisy, basic, guide and flow need one entry a frame");
+    job.center = job.frames / 2;
+    const auto first = py::cast<Array>(noisy[job.center]);
+    if (first.ndim() != 3) refuse("frames are (channel, height, width)");
+    job.channels = int(first.shape(0));
+    const int h = int(first.shape(1)), w = int(first.shape(2));
+    std::vector<Array> keep;
+    const auto planes = [&](const std::vector<py::object>& from, std::vector<Plane>& to) {
+        for (const auto& o : from) {
+            if (o.is_none()) {
+                to.insert(to.end(), job.channels, Plane{nullptr, 0});
+                continue;
+            }
+            auto a = py::cast<Array>(o);
+            if (a.ndim() != 3 || a.shape(0) != job.channels || a.shape(1) != h || a.shape(2) != w)
+                refuse("frames of one window differ in shape");
+            for (int c = 0; c < job.channels; ++c)
+                to.push_back({a.data() + std::size_t(c) * h * w, w});
+            keep.push_back(std::move(a));
+        }
+    };
+    planes(noisy, job.noisy);
+    planes(basic, job.basic);
+    std::vector<Flow> keep_flow;
+    for (int f = 0; f < job.frames; ++f) {
+        if (guide[f].is_none() != noisy[f].is_none()) refuse("a frame has no guide");
+        if (guide[f].is_none()) {
+            job.guide.push_back({nullptr, 0});
+            job.flow.push_back(nullptr);
+            continue;
+        }
+        auto g = py::cast<Array>(guide[f]);
+        if (g.ndim() != 2 || g.shape(0) != h || g.shape(1) != w) refuse("guide is (height, width)");
+        job.guide.push_back({g.data(), w});
+        keep.push_back(std::move(g));
+        if (flow[f].is_none()) {
+            job.flow.push_back(nullptr);
+        } else {
+            auto v = py::cast<Flow>(flow[f]);
+            if (v.ndim() != 3 || v.shape(0) != py::ssize_t(ref_y.size()) ||
+                v.shape(1) != py::ssize_t(ref_x.size()) || v.shape(2) != 2)
+                refuse("flow is int16 (reference rows, reference columns, 2)");
+            job.flow.push_back(v.data());
+            keep_flow.push_back(std::move(v));
+        }
+    }
+    job.grid_w = int(ref_x.size());
+    job.frame_x0 = std::max(frame[0], 0);
+    job.frame_y0 = std::max(frame[1], 0);
+    job.frame_x1 = std::min(frame[2], w);
+    job.frame_y1 = std::min(frame[3], h);
+    job.tile_x0 = tile[0];
+    job.tile_y0 = tile[1];
+    job.tile_x1 = tile[2];
+    job.tile_y1 = tile[3];
+    if (tile[0] < 0 || tile[1] < 0 || tile[2] > w || tile[3] > h || tile[0] >= tile[2] || tile[1] >= tile[3])
+        refuse("tile is empty or outside the region");
+    for (int x : ref_x)
+        if (x < job.frame_x0 || x + P > job.frame_x1) refuse("reference outside the frame");
+    for (int y : ref_y)
+        if (y < job.frame_y0 || y + P > job.frame_y1) refuse("reference outside the frame");
+    job.ref_x = ref_x;
+    job.ref_y = ref_y;
+    if (noise.ndim() != 2 || noise.shape(0) != job.channels || noise.shape(1) != PP)
+        refuse("noise is (channel, 64)");
+    job.noise = noise.data();
+    Array level_array;
+    job.level_gain = nullptr;
+    if (!level.is_none()) {
+        level_array = py::cast<Array>(level);
+        if (level_array.ndim() != 1 || level_array.shape(0) < 2) refuse("level curve needs two points");
+        job.level_gain = level_array.data();
+        job.level_count = int(level_array.shape(0));
+        job.level_lo = level_range[0];
+        job.level_step = (level_range[1] - level_range[0]) / float(job.level_count - 1);
+    }
+    job.radius_here = parameters["radius_here"].cast<int>();
+    job.radius_there = parameters["radius_there"].cast<int>();
+    job.group_size = parameters["group_size"].cast<int>();
+    job.per_frame = parameters["per_frame"].cast<int>();
+    job.reach = parameters["reach"].cast<int>();
+    job.threshold = parameters["threshold"].cast<float>();
+    job.hard = parameters["hard"].cast<float>();
+    if (job.group_size < 1 || job.group_size > MAX_GROUP || job.per_frame < 1 || job.per_frame > MAX_GROUP)
+        refuse("group_size and per_frame lie in 1-" + std::to_string(MAX_GROUP));
+    const double beta = 2.0;  // Kaiser window, as in the papers
+    for (int y = 0; y < P; ++y)
+        for (int x = 0; x < P; ++x) {
+            const auto kaiser = [&](int i) {
+                const double t = 2.0 * i / (P - 1) - 1.0;
+                return bessel0(beta * std::sqrt(1.0 - t * t)) / bessel0(beta);
+            };
+            job.window[y * P + x] = float(kaiser(x) * kaiser(y));
+        }
+    const int tw = tile[2] - tile[0], th = tile[3] - tile[1];
+    py::array_t<float> result({job.channels, th, tw});
+    {
+        float* out = result.mutable_data();
+        py::gil_scoped_release release;
+        const std::size_t n = std::size_t(job.channels) * th * tw;
+        std::vector<float> weight(n, 0.f);
+        std::fill(out, out + n, 0.f);
+        filter(job, out, weight.data());
+        // Every pixel is covered by a reference patch when the grid is complete.
+        for (std::size_t i = 0; i < n; ++i) out[i] /= weight[i];
+    }
+    return result;
+}
+
+}  // namespace
+
+void bind_collaborate(py::module_& m) {
+    m.def("collaborate", &collaborate, py::arg("noisy"), py::arg("basic"), py::arg("guide"),
+          py::arg("flow"), py::arg("frame"), py::arg("tile"), py::arg("ref_x"), py::arg("ref_y"),
+          py::arg("noise"), py::arg("level"), py::arg("level_range"), py::arg("parameters"),
+          "Filter one tile; see wetgate/operators/denoise/passes.py.");
+}
