@@ -140,6 +140,32 @@ def read_frame(
     )
 
 
+def read_samples(
+    path: Path, number: int, region: Region, size: tuple[int, int], channels: int
+) -> NDArray[np.float32]:
+    """Decode one region of any file that stores samples as DPX does (Cineon).
+
+    Returns:
+        float32 (height, width, channel) of `size` = (width, height).
+    """
+    width, height = size
+    with _open(path, number) as file:
+        try:
+            file.seek(region.offset)
+            pixels = _empty_frame(height, width, channels)
+            _read_region(file, region, pixels)
+        except TruncatedFile as error:
+            raise FrameReadError(
+                "the file shrank while it was read",
+                path=path,
+                frame=number,
+                expected=f"{region.end} bytes",
+            ) from error
+        except OSError as error:
+            raise FrameReadError(f"cannot be read: {error}", path=path, frame=number) from error
+    return pixels
+
+
 def write_frame(frame: Frame, path: Path, *, options: WriteOptions | None = None) -> None:
     """Write one frame as DPX, to exactly `path`.
 

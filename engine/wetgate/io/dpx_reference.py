@@ -176,5 +176,6 @@ def _shared(plane: Floats) -> Floats:
     even = np.ascontiguousarray(plane[:, 0::2])
     odd = even.copy()
     odd[:, : plane.shape[1] // 2] = plane[:, 1::2]
-    mean = (0.5 * (even.astype(np.float64) + odd.astype(np.float64))).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # NaN and infinities are data here
+        mean = (0.5 * (even.astype(np.float64) + odd.astype(np.float64))).astype(np.float32)
     return np.where(even.view(np.uint32) == odd.view(np.uint32), even, mean)
