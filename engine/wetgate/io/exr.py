@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.io.exr_header import FileHeader, PartHeader, read_header
+from wetgate.io.exr_header import FileHeader, PartHeader, decode, printable, read_header
 from wetgate.io.exr_losses import list_losses
 from wetgate.io.oiio import ImageReader, Part, Samples
 from wetgate.io.options import Limits
@@ -58,6 +58,15 @@ class ExrPayload:
     def with_nan_bits(self, bits: NanBits) -> ExrPayload:
         """Return the payload with the bits of NaN samples."""
         return replace(self, nan_bits=bits)
+
+    def uncompressed_bytes(self) -> int:
+        """Return the size of a file of all parts without compression."""
+        pixels = sum(
+            p.box("dataWindow").area * sum(_BYTES[c.type] for c in p.channels)
+            for p in self.header.parts
+        )
+        chunks = sum(p.box("dataWindow").height * 20 for p in self.header.parts)
+        return self.header.size + chunks + pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +221,9 @@ def _info(header: FileHeader, chosen: _Selection, path: Path) -> ImageInfo:
     lead = next((chosen.names[n] for n in _COLOR if n in chosen.names), None)
     lead = lead or next(iter(chosen.names.values()))
     sample_type: SampleType = "half" if types[lead] == "half" else "float"
-    attributes = {a.name: v for a in part.attributes if (v := part.value(a.name)) is not None}
+    attributes = {
+        printable(a.name): v for a in part.attributes if (v := part.value(a.name)) is not None
+    }
     for name in _SHARED:
         shared = header.parts[0].value(name)
         if shared is not None:
@@ -220,10 +231,11 @@ def _info(header: FileHeader, chosen: _Selection, path: Path) -> ImageInfo:
     rate = attributes.get("framesPerSecond")
     aspect = attributes.get("pixelAspectRatio")
     exposed = set(chosen.names.values())
+    payload = ExrPayload(header, chosen.part, chosen.names)
     carried = [c.name for c in part.channels if c.name not in exposed]
     carried += [_part_label(header, i) for i in range(len(header.parts)) if i != chosen.part]
     return ImageInfo(
-        header=SourceHeader("exr", MappingProxyType(attributes)),
+        header=SourceHeader("exr", MappingProxyType(attributes), payload=payload),
         channels=tuple(chosen.names),
         sample_type=sample_type,
         data_window=part.box("dataWindow"),

@@ -283,6 +283,9 @@ def _check_part(part: PartHeader, path: Path) -> None:
         raise FrameReadError("a window of the header is empty", path=path)
     if not part.channels:
         raise FrameReadError("the header has no channels", path=path)
+    for channel in part.channels:
+        if printable(channel.name) != channel.name:
+            raise UnsupportedImage(f"channel name {printable(channel.name)!r}", path=path)
     if part.compression not in COMPRESSIONS:
         raise UnsupportedImage(f"compression {part.compression}", path=path)
 
@@ -308,8 +311,13 @@ def _numbers(form: str) -> Callable[[bytes], object]:
     return read
 
 
+def printable(text: str) -> str:
+    """Return a name with bytes that are no text spelled out, fit for any report."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
+    return value.decode("utf-8", "backslashreplace")
 
 
 def _texts_of(value: bytes) -> tuple[str, ...]:
@@ -338,7 +346,8 @@ def _channels(value: bytes) -> tuple[Channel, ...]:
         kind, linear, x_step, y_step = struct.unpack_from("<iBxxxii", value, end + 1)
         if not 0 <= kind < len(_CHANNEL_TYPES):
             raise ValueError(f"channel type {kind}")
-        found.append(Channel(_text(value[at:end]), _CHANNEL_TYPES[kind], linear, x_step, y_step))
+        name = value[at:end].decode("utf-8", "surrogateescape")
+        found.append(Channel(name, _CHANNEL_TYPES[kind], linear, x_step, y_step))
         at = end + 17
     return tuple(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from wetgate.io.exr_header import FileHeader, PartHeader
+from wetgate.io.exr_header import FileHeader, PartHeader, printable
 
 _LOSSY = frozenset({"b44", "b44a", "dwaa", "dwab", "lj2k"})
 
@@ -78,7 +78,7 @@ def list_losses(header: FileHeader) -> tuple[str, ...]:
     found: list[str] = []
     for index, part in enumerate(header.parts):
         label = f"part {part.name or index}: " if len(header.parts) > 1 else ""
-        found.extend(label + text for text in _part_losses(part))
+        found.extend(printable(label + text) for text in _part_losses(part))
     return tuple(found)
 
 
