@@ -9,294 +9,24 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-namespace py = pybind11;
+#include "dpx_codes.hpp"
 
-// The loops over every sample are compiled for wider vector units too, and the loader picks.
-// The results are the same bits: integer work and single IEEE operations, nothing re-ordered.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#if __GNUC__ >= 12
-#define WIDE __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#endif
-#else
-#define WIDE
-#endif
+namespace py = pybind11;
 
 namespace {
 
-constexpr int kMaxComponents = 4;
-constexpr int kPacked = 0;
-constexpr int kMethodA = 1;
-constexpr int kMethodB = 2;
-
-// One image element as the loops see it.
-struct Layout {
-    std::int64_t width = 0;
-    std::int64_t channels = 0;  // of the float array, which may hold more than this element
-    std::int64_t row_bytes = 0;
-    int bits = 0;
-    int packing = 0;
-    bool big_endian = false;
-    int components = 0;  // samples per pixel
-    std::array<int, kMaxComponents> channel{};  // of each sample of a pixel
-    int odd_channel = -1;  // 4:2:2: channel of the first sample of odd pixels (Cr), else -1
-
-    std::int64_t samples() const { return width * components; }
-    bool identity() const {
-        if (components != channels || odd_channel >= 0) return false;
-        for (int i = 0; i < components; ++i)
-            if (channel[static_cast<std::size_t>(i)] != i) return false;
-        return true;
-    }
-    // Single-component 10-bit words are filled from the low bits up, all others from the high
-    // bits down; scanners, libdpx and ffmpeg agree on this reading of the standard.
-    bool low_first() const { return components == 1; }
-    float max_code() const { return static_cast<float>((1u << bits) - 1u); }
-};
-
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-constexpr bool kHostBig = true;
-#else
-constexpr bool kHostBig = false;
-#endif
-
-inline std::uint32_t swapped(std::uint32_t v) {
-    return v << 24 | (v << 8 & 0x00ff0000u) | (v >> 8 & 0x0000ff00u) | v >> 24;
-}
-
-inline std::uint16_t swapped(std::uint16_t v) {
-    return static_cast<std::uint16_t>(v << 8 | v >> 8);
-}
-
-template <class Word>
-inline Word load(const std::uint8_t* p, bool big) {
-    Word v;
-    std::memcpy(&v, p, sizeof v);
-    return big == kHostBig ? v : swapped(v);
-}
-
-template <class Word>
-inline void store(std::uint8_t* p, Word v, bool big) {
-    if (big != kHostBig) v = swapped(v);
-    std::memcpy(p, &v, sizeof v);
-}
-
-inline std::uint32_t load32(const std::uint8_t* p, bool big) { return load<std::uint32_t>(p, big); }
-inline std::uint16_t load16(const std::uint8_t* p, bool big) { return load<std::uint16_t>(p, big); }
-inline void store32(std::uint8_t* p, std::uint32_t v, bool big) { store(p, v, big); }
-inline void store16(std::uint8_t* p, std::uint16_t v, bool big) { store(p, v, big); }
+using namespace wetgate::dpx;
 
 bool any_nonzero(const std::uint8_t* p, const std::uint8_t* end) {
     std::uint8_t seen = 0;
     for (; p < end; ++p) seen |= *p;
     return seen != 0;
-}
-
-// ---- file bytes <-> codes, one row ------------------------------------------------------------
-// Each function returns the position behind the last byte it looked at; readers also OR what is
-// not a sample into `fill`.
-
-const std::uint8_t* read8(const std::uint8_t* p, std::int64_t n, std::uint16_t* code) {
-    for (std::int64_t i = 0; i < n; ++i) code[i] = p[i];
-    return p + n;
-}
-
-std::uint8_t* write8(std::uint8_t* p, std::int64_t n, const std::uint16_t* code) {
-    for (std::int64_t i = 0; i < n; ++i) p[i] = static_cast<std::uint8_t>(code[i]);
-    return p + n;
-}
-
-template <bool Big>
-const std::uint8_t* read16(const std::uint8_t* p, std::int64_t n, int shift, std::uint32_t fill_mask,
-                           std::uint16_t* code, std::uint32_t& fill) {
-    std::uint32_t seen = 0;
-    for (std::int64_t i = 0; i < n; ++i) {
-        const std::uint32_t v = load16(p + 2 * i, Big);
-        seen |= v;
-        code[i] = static_cast<std::uint16_t>((v & ~fill_mask) >> shift);
-    }
-    fill |= seen & fill_mask;
-    return p + 2 * n;
-}
-
-template <bool Big>
-std::uint8_t* write16(std::uint8_t* p, std::int64_t n, int shift, const std::uint16_t* code) {
-    for (std::int64_t i = 0; i < n; ++i)
-        store16(p + 2 * i, static_cast<std::uint16_t>(code[i] << shift), Big);
-    return p + 2 * n;
-}
-
-// Where the three 10-bit samples of a filled word begin, in reading order.
-struct Slots {
-    int first, middle, last;
-    Slots(int shift, bool low_first)
-        : first(shift + (low_first ? 0 : 20)), middle(shift + 10),
-          last(shift + (low_first ? 20 : 0)) {}
-};
-
-template <bool Big>
-inline std::uint32_t read_words(const std::uint8_t* p, std::int64_t words, Slots at,
-                                std::uint16_t* code) {
-    std::uint32_t seen = 0;
-    for (std::int64_t i = 0; i < words; ++i) {
-        const std::uint32_t v = load32(p + 4 * i, Big);
-        seen |= v;
-        code[3 * i] = static_cast<std::uint16_t>(v >> at.first & 1023u);
-        code[3 * i + 1] = static_cast<std::uint16_t>(v >> at.middle & 1023u);
-        code[3 * i + 2] = static_cast<std::uint16_t>(v >> at.last & 1023u);
-    }
-    return seen;
-}
-
-WIDE std::uint32_t read_words_big(const std::uint8_t* p, std::int64_t words, Slots at,
-                                  std::uint16_t* code) {
-    return read_words<true>(p, words, at, code);
-}
-
-WIDE std::uint32_t read_words_little(const std::uint8_t* p, std::int64_t words, Slots at,
-                                     std::uint16_t* code) {
-    return read_words<false>(p, words, at, code);
-}
-
-template <bool Big>
-inline void write_words(std::uint8_t* p, std::int64_t words, Slots at, const std::uint16_t* code) {
-    for (std::int64_t i = 0; i < words; ++i) {
-        const std::uint32_t v = std::uint32_t(code[3 * i]) << at.first |
-                                std::uint32_t(code[3 * i + 1]) << at.middle |
-                                std::uint32_t(code[3 * i + 2]) << at.last;
-        store32(p + 4 * i, v, Big);
-    }
-}
-
-WIDE void write_words_big(std::uint8_t* p, std::int64_t words, Slots at,
-                          const std::uint16_t* code) {
-    write_words<true>(p, words, at, code);
-}
-
-WIDE void write_words_little(std::uint8_t* p, std::int64_t words, Slots at,
-                             const std::uint16_t* code) {
-    write_words<false>(p, words, at, code);
-}
-
-// Filled words; `shift` is 2 (method A) or 0 (method B).
-template <bool Big>
-const std::uint8_t* read10(const std::uint8_t* p, std::int64_t n, int shift, bool low_first,
-                           std::uint16_t* code, std::uint32_t& fill) {
-    const std::uint32_t fill_mask = shift == 2 ? 3u : 3u << 30;
-    const Slots at(shift, low_first);
-    const std::int64_t words = n / 3;
-    const std::uint32_t seen =
-        Big ? read_words_big(p, words, at, code) : read_words_little(p, words, at, code);
-    fill |= seen & fill_mask;
-    p += 4 * words;
-    if (const std::int64_t rest = n - 3 * words; rest > 0) {
-        const std::uint32_t v = load32(p, Big);
-        std::uint32_t used = 1023u << at.first;
-        code[3 * words] = static_cast<std::uint16_t>(v >> at.first & 1023u);
-        if (rest == 2) {
-            used |= 1023u << at.middle;
-            code[3 * words + 1] = static_cast<std::uint16_t>(v >> at.middle & 1023u);
-        }
-        fill |= v & ~used;
-        p += 4;
-    }
-    return p;
-}
-
-template <bool Big>
-std::uint8_t* write10(std::uint8_t* p, std::int64_t n, int shift, bool low_first,
-                      const std::uint16_t* code) {
-    const Slots at(shift, low_first);
-    const std::int64_t words = n / 3;
-    if (Big)
-        write_words_big(p, words, at, code);
-    else
-        write_words_little(p, words, at, code);
-    p += 4 * words;
-    if (const std::int64_t rest = n - 3 * words; rest > 0) {
-        std::uint32_t v = std::uint32_t(code[3 * words]) << at.first;
-        if (rest == 2) v |= std::uint32_t(code[3 * words + 1]) << at.middle;
-        store32(p, v, Big);
-        p += 4;
-    }
-    return p;
-}
-
-// A run of bits through 32-bit words, from the low bits up.
-template <bool Big>
-const std::uint8_t* read_packed(const std::uint8_t* p, std::int64_t n, int bits,
-                                std::uint16_t* code, std::uint32_t& fill) {
-    const std::uint64_t mask = (1u << bits) - 1u;
-    std::uint64_t held = 0;
-    int count = 0;
-    for (std::int64_t i = 0; i < n; ++i) {
-        if (count < bits) {
-            held |= static_cast<std::uint64_t>(load32(p, Big)) << count;
-            count += 32;
-            p += 4;
-        }
-        code[i] = static_cast<std::uint16_t>(held & mask);
-        held >>= bits;
-        count -= bits;
-    }
-    fill |= static_cast<std::uint32_t>(held);
-    return p;
-}
-
-template <bool Big>
-std::uint8_t* write_packed(std::uint8_t* p, std::int64_t n, int bits, const std::uint16_t* code) {
-    std::uint64_t held = 0;
-    int count = 0;
-    for (std::int64_t i = 0; i < n; ++i) {
-        held |= static_cast<std::uint64_t>(code[i]) << count;
-        count += bits;
-        if (count >= 32) {
-            store32(p, static_cast<std::uint32_t>(held), Big);
-            held >>= 32;
-            count -= 32;
-            p += 4;
-        }
-    }
-    if (count > 0) {
-        store32(p, static_cast<std::uint32_t>(held), Big);
-        p += 4;
-    }
-    return p;
-}
-
-template <bool Big>
-const std::uint8_t* read_codes(const Layout& at, const std::uint8_t* p, std::uint16_t* code,
-                               std::uint32_t& fill) {
-    const std::int64_t n = at.samples();
-    if (at.bits == 8) return read8(p, n, code);
-    if (at.bits == 16) return read16<Big>(p, n, 0, 0, code, fill);
-    if (at.packing == kPacked) return read_packed<Big>(p, n, at.bits, code, fill);
-    if (at.bits == 10)
-        return read10<Big>(p, n, at.packing == kMethodA ? 2 : 0, at.low_first(), code, fill);
-    return at.packing == kMethodA ? read16<Big>(p, n, 4, 0x000f, code, fill)
-                                  : read16<Big>(p, n, 0, 0xf000, code, fill);
-}
-
-template <bool Big>
-std::uint8_t* write_codes(const Layout& at, std::uint8_t* p, const std::uint16_t* code) {
-    const std::int64_t n = at.samples();
-    if (at.bits == 8) return write8(p, n, code);
-    if (at.bits == 16) return write16<Big>(p, n, 0, code);
-    if (at.packing == kPacked) return write_packed<Big>(p, n, at.bits, code);
-    if (at.bits == 10)
-        return write10<Big>(p, n, at.packing == kMethodA ? 2 : 0, at.low_first(), code);
-    return write16<Big>(p, n, at.packing == kMethodA ? 4 : 0, code);
 }
 
 // ---- codes <-> floats <-> channels, one row ----------------------------------------------------
@@ -415,7 +145,7 @@ bool unpack_rows(const Layout& at, const std::uint8_t* data, float* out, std::in
         if (at.bits == 32) {
             read_floats<Big>(row, n, samples);
         } else {
-            end = read_codes<Big>(at, row, code.data(), fill);
+            end = read_codes(at, row, code.data(), fill);
             to_floats(code.data(), n, at.max_code(), samples);
         }
         if (!direct) spread(at, samples, neutral, pixels);
@@ -445,7 +175,7 @@ void pack_rows(const Layout& at, const float* in, std::uint8_t* data, std::int64
                 to_long_codes(samples, n, at.max_code(), code.data());
             else
                 to_short_codes(samples, n, at.max_code(), code.data());
-            end = write_codes<Big>(at, row, code.data());
+            end = write_codes(at, row, code.data());
         }
         std::memset(end, 0, static_cast<std::size_t>(row + at.row_bytes - end));
     }
@@ -525,75 +255,6 @@ void pack(const py::array& pixels, Bytes data, std::int64_t row_bytes, int bits,
         pack_rows<false>(at, from, to, rows);
 }
 
-// ---- recycled frame memory --------------------------------------------------------------------
-
-// Frames of one shot are all of one size, and fresh pages cost more CPU time than decoding into
-// them: the kernel clears each one first. A freed frame waits here for the next of its size.
-class FramePool {
-public:
-    std::uint8_t* take(std::size_t bytes) {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            for (auto it = free_.begin(); it != free_.end(); ++it) {
-                if (it->first != bytes) continue;
-                std::uint8_t* block = it->second.release();
-                free_.erase(it);
-                return block;
-            }
-        }
-        return new std::uint8_t[bytes];
-    }
-
-    void give(std::uint8_t* block, std::size_t bytes) {
-        std::unique_ptr<std::uint8_t[]> owned(block);
-        if (bytes < kWorthwhile || bytes > kMostBytes) return;
-        const std::lock_guard<std::mutex> lock(mutex_);
-        free_.emplace_back(bytes, std::move(owned));
-        std::size_t total = 0;
-        for (const auto& entry : free_) total += entry.first;
-        while (total > kMostBytes || free_.size() > kMostBlocks) {
-            total -= free_.front().first;
-            free_.erase(free_.begin());
-        }
-    }
-
-    void clear() {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        free_.clear();
-    }
-
-private:
-    static constexpr std::size_t kWorthwhile = std::size_t(1) << 20;
-    static constexpr std::size_t kMostBytes = std::size_t(128) << 20;
-    static constexpr std::size_t kMostBlocks = 2;
-    std::mutex mutex_;
-    std::vector<std::pair<std::size_t, std::unique_ptr<std::uint8_t[]>>> free_;
-};
-
-FramePool& pool() {
-    // Never destroyed: arrays may die after this library's statics do.
-    static auto* instance = new FramePool;
-    return *instance;
-}
-
-py::array_t<float> empty_frame(std::int64_t height, std::int64_t width, std::int64_t channels) {
-    constexpr std::int64_t most = std::int64_t(1) << 38;
-    if (height < 1 || width < 1 || channels < 1 || height > most / width / channels)
-        throw std::invalid_argument("a frame needs between 1 and 2^38 samples");
-    struct Block {
-        std::uint8_t* data;
-        std::size_t bytes;
-    };
-    const auto bytes = static_cast<std::size_t>(height * width * channels) * sizeof(float);
-    auto block = std::make_unique<Block>(Block{pool().take(bytes), bytes});
-    auto* data = reinterpret_cast<float*>(block->data);
-    py::capsule owner(block.release(), [](void* p) {
-        const std::unique_ptr<Block> held(static_cast<Block*>(p));
-        pool().give(held->data, held->bytes);
-    });
-    return py::array_t<float>({height, width, channels}, data, owner);
-}
-
 }  // namespace
 
 void bind_dpx(py::module_& m) {
@@ -605,7 +266,4 @@ void bind_dpx(py::module_& m) {
           py::kw_only(), py::arg("row_bytes"), py::arg("bits"), py::arg("packing"),
           py::arg("big_endian"), py::arg("channel"), py::arg("odd_channel") = -1,
           "Encode float32 (rows, width, channel) into whole rows; fill bits become zero.");
-    m.def("empty_frame", &empty_frame, py::arg("height"), py::arg("width"), py::arg("channels"),
-          "Return an uninitialised float32 array from recycled memory.");
-    m.def("trim_frames", [] { pool().clear(); }, "Give recycled frame memory back to the system.");
 }

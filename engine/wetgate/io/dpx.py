@@ -46,7 +46,7 @@ from wetgate.model.errors import DiskFull, FrameReadError, OutputError, Unsuppor
 from wetgate.model.frame import Frame, ImageInfo, SourceHeader
 
 # Rows are decoded in blocks that stay in the processor's cache between read and unpack.
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 19
 
 _scratch = threading.local()
 
