@@ -15,6 +15,7 @@ from support.operators import BoxBlur, CopyOut, Invert, Lift, NoCost, Paired, Te
 from wetgate.color.shaper import signed_log, signed_log_inverse
 from wetgate.operators.base import Operator, Pixels, SourceFacts
 from wetgate.operators.verbs import assert_footprint_honest, run_operator
+from wetgate.render.analysis import ShotAnalyses
 from wetgate.render.chain import BoundStep, Chain, chain_reach
 from wetgate.render.encoding import Encoding
 from wetgate.render.shelf import Shelf
@@ -51,20 +52,28 @@ def render(
     store = PlaneStore(memory_limit=memory, scratch=scratch)
     direct = chain_reach([s.operator for s in steps]).source == 0
     with Workers(workers) as pool:
-        analyses: list[list[object]] = []
+        analyses: list[ShotAnalyses] = []
         out = {}
         shelf = Shelf(clip, store, direct=direct)
         chain = Chain(
-            shelf=shelf, store=store, steps=steps, shots=shots, analyses=analyses,  # type: ignore[arg-type]
+            shelf=shelf, store=store, steps=steps, shots=shots, analyses=analyses,
             workers=pool, tile=tile,
         )  # fmt: skip
         for i, bound in enumerate(steps):
             facts = chain.facts(i, shelf.get(clip.frames[0]))
             analyses.append(
-                [
-                    bound.operator.analyse(lambda n, i=i: chain.read_working(i, n), shot, facts)  # type: ignore[misc]
-                    for shot in shots.split([n for n in clip.frames if n not in clip.broken])
-                ]
+                ShotAnalyses(
+                    operator=bound.operator.spec.name,
+                    version=1,
+                    shots=tuple(
+                        bound.operator.analyse(
+                            lambda n, i=i: chain.read_working(i, n),  # type: ignore[misc]
+                            shot,
+                            facts,
+                        )
+                        for shot in shots.split([n for n in clip.frames if n not in clip.broken])
+                    ),
+                )
             )
         for at, number in enumerate(numbers):
             chain.retain(numbers[at : at + 1])

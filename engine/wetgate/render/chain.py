@@ -26,6 +26,7 @@ from wetgate.operators.base import (
     Stage,
     Window,
 )
+from wetgate.render.analysis import ShotAnalyses
 from wetgate.render.encoding import Encoding, compose
 from wetgate.render.shelf import Shelf, ShelvedFrame
 from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
@@ -115,7 +116,7 @@ class Chain:
     """Computes the steps over a shelf of source frames. One caller at a time.
 
     Args:
-        analyses: for every step, the analysis of each shot.
+        analyses: for every step, the analysis of each shot; may grow while in use.
         tile: width and height of tiles.
         wide: whether whole-frame surveys may run side by side.
     """
@@ -127,14 +128,14 @@ class Chain:
         store: PlaneStore,
         steps: Sequence[BoundStep],
         shots: Shots,
-        analyses: Sequence[Sequence[Analysis]],
+        analyses: Sequence[ShotAnalyses],
         workers: Workers,
         tile: tuple[int, int],
         wide: bool = True,
     ) -> None:
         self._shelf = shelf
         self._store = store
-        self._steps = steps
+        self.steps = steps
         self._shots = shots
         self._analyses = analyses
         self._workers = workers
@@ -160,11 +161,11 @@ class Chain:
             InputError: when the frame itself cannot be read.
         """
         source = self._shelf.get(number)
-        last = len(self._steps) - 1
+        last = len(self.steps) - 1
         if last < 0:
             return Finished(color=None, touched=None, mark=0)
         color, touched = self._run_step(last, number, source)
-        mark = self._steps[last].mark
+        mark = self.steps[last].mark
         return Finished(color=color, touched=touched, mark=mark)
 
     def read_working(self, index: int, number: int) -> Pixels:
@@ -178,6 +179,10 @@ class Chain:
         plane = self._working(index, number, source)
         return np.array(plane.rows(0, height), copy=True)
 
+    def frame_facts(self, index: int, number: int) -> SourceFacts:
+        """Return what a step's operator may know about a frame, by number."""
+        return self.facts(index, self._shelf.get(number))
+
     def facts(self, index: int, source: ShelvedFrame) -> SourceFacts:
         """Return what a step's operator may know about a frame."""
         height, width, _ = source.shell.pixels.shape
@@ -186,7 +191,7 @@ class Chain:
             width=width,
             height=height,
             channels=len(source.color_index),
-            is_log_working=self._steps[index].is_log_working,
+            is_log_working=self.steps[index].is_log_working,
         )
 
     def retain(self, upcoming: Iterable[int]) -> None:
@@ -220,7 +225,7 @@ class Chain:
                 plane.release()
 
     def _analysis(self, index: int, number: int) -> Analysis:
-        shots = self._analyses[index] if index < len(self._analyses) else ()
+        shots = self._analyses[index].shots if index < len(self._analyses) else ()
         shot = self._shots.index(number)
         return shots[shot] if shot < len(shots) else {}
 
@@ -249,7 +254,7 @@ class Chain:
     def _working(self, index: int, number: int, source: ShelvedFrame) -> Plane:
         entry = self._input(index, number, source)
         if entry.working is None:
-            encoding = self._steps[index].encoding
+            encoding = self.steps[index].encoding
             if encoding.is_identity:
                 entry.working = entry.finite
             else:
@@ -272,13 +277,13 @@ class Chain:
         self, index: int, number: int, source: ShelvedFrame
     ) -> tuple[Pixels | None, _Touched | None]:
         """Run the last stage of a step and put its result into the source encoding."""
-        step = self._steps[index]
+        step = self.steps[index]
         stage = len(step.operator.stages) - 1
         entry = self._input(index, number, source)
         height, width, _ = entry.color.shape
         out = np.empty(entry.color.shape, dtype=np.float32)
         touched = None
-        if len(self._steps) > 1:
+        if len(self.steps) > 1:
             before = entry.touched
             touched = np.zeros((height, width), np.uint8) if before is None else before.copy()
 
@@ -336,7 +341,7 @@ class Chain:
         source: ShelvedFrame,
         write: Callable[[Window, Pixels], bool],
     ) -> list[tuple[Box, bool]]:
-        step = self._steps[index]
+        step = self.steps[index]
         stage = step.operator.stages[stage_index]
         around = self._neighbours(number, stage.footprint.temporal_radius, source)
         planes: dict[int, tuple[Plane, Plane | None]] = {}
@@ -386,7 +391,7 @@ class Chain:
         analysis: Analysis,
         facts: SourceFacts,
     ) -> tuple[tuple[PairSurvey | None, ...], tuple[PairSurvey | None, ...]]:
-        stage = self._steps[index].operator.stages[stage_index]
+        stage = self.steps[index].operator.stages[stage_index]
         self._survey_frames(index, stage_index, stage, planes, analysis, facts)
         others = [n for n in around if n is not None and n != number]
         ordered = [(number, n) for n in others] + [(n, number) for n in others]

@@ -93,7 +93,7 @@ def make_encoding(
         space: OCIO name of the clip's space.
         premultiplied: the clip has associated alpha.
     """
-    linear = config.encoding(space) in _LINEAR
+    linear = is_linear(config, space)
     if working == "log" and linear:
         return Encoding(signed_log=True, premultiplied=premultiplied)
     if working == "linear" and not linear:
@@ -103,9 +103,19 @@ def make_encoding(
                 forward=there,
                 backward=config.processor("scene_linear", space),
                 premultiplied=premultiplied,
-                legal_bits=code_depth(sample_type) if code_range == "legal" else None,
+                legal_bits=legal_bits(sample_type) if code_range == "legal" else None,
             )
     return Encoding()
+
+
+def is_linear(config: ColorConfig, space: str) -> bool:
+    """Whether values of a space are proportional to light."""
+    return config.encoding(space) in _LINEAR
+
+
+def legal_bits(sample_type: SampleType) -> int | None:
+    """Return the depth of integer codes that may be in legal range, None for half and float."""
+    return code_depth(sample_type)
 
 
 def convert(processor: Processor, color: Pixels) -> Pixels:

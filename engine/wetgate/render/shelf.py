@@ -15,8 +15,6 @@ from wetgate.model.frame import Frame
 from wetgate.operators.base import Pixels
 from wetgate.render.store import DirectPlane, Plane, PlaneStore, row_bands
 
-_ALPHA_NAMES = ("A", "a", "alpha", "Alpha")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
@@ -49,36 +47,29 @@ MatteReader = Callable[[int, tuple[int, int]], Pixels]
 """Reads the matte of a frame, `(height, width)`, as float32 `(h, w, 1)`, 0-1."""
 
 
-def color_channels(channels: Sequence[str], layer: str | None = None) -> tuple[int, ...]:
+def color_channels(channels: Sequence[str]) -> tuple[int, ...]:
     """Return the indices of the channels that operators work on: R, G, B, or Y alone.
 
-    Args:
-        layer: take those of this layer, `layer.R` and so on.
+    A reader that was asked for a layer has taken its name off already.
 
     Raises:
         UnsupportedImage: naming the channels, when there are neither.
     """
-    prefix = f"{layer}." if layer else ""
     names = list(channels)
-    if all(prefix + n in names for n in "RGB"):
-        return tuple(names.index(prefix + n) for n in "RGB")
-    if prefix + "Y" in names:
-        return (names.index(prefix + "Y"),)
-    where = f" in layer {layer!r}" if layer else ""
+    if all(n in names for n in "RGB"):
+        return tuple(names.index(n) for n in "RGB")
+    if "Y" in names:
+        return (names.index("Y"),)
     raise UnsupportedImage(
-        f"no color channels{where} among {', '.join(names)}",
+        f"no color channels among {', '.join(names)}",
         expected="R, G and B, or Y",
-        remedy="choose a layer that has them",
+        remedy="choose a layer that has them with --layer",
     )
 
 
-def alpha_channel(channels: Sequence[str], layer: str | None = None) -> int | None:
+def alpha_channel(channels: Sequence[str]) -> int | None:
     """Return the index of the alpha that belongs to the color channels, if there is one."""
-    prefix = f"{layer}." if layer else ""
-    for name in _ALPHA_NAMES:
-        if prefix + name in channels:
-            return list(channels).index(prefix + name)
-    return None
+    return list(channels).index("A") if "A" in channels else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +82,7 @@ class ShelvedFrame:
         color: the color channels with the source's own bits.
         finite: the color channels with stand-ins for NaN and Inf; `color` itself without any.
         rest: all other channels, or None.
+        pinned: somebody still compares with it; not to be dropped.
     """
 
     shell: Frame
@@ -103,6 +95,7 @@ class ShelvedFrame:
     matte: Plane | None
     digest: str
     nbytes: int
+    pinned: bool = False
 
     @property
     def has_non_finite(self) -> bool:
@@ -120,6 +113,15 @@ class ShelvedFrame:
         for band in row_bands(pixels.shape):
             self.fill_rows(pixels[band], band, color)
         return self.shell.replace_pixels(pixels, color_space=self.shell.color_space)
+
+    def rows(self, band: slice) -> Pixels:
+        """Return a band of all channels of the source, with its own bits."""
+        if self.whole:
+            return self.shell.pixels[band]
+        _, width, count = self.shell.pixels.shape
+        into = np.empty((band.stop - band.start, width, count), dtype=np.float32)
+        self.fill_rows(into, band)
+        return into
 
     def fill_rows(self, into: Pixels, band: slice, color: Pixels | None = None) -> None:
         """Write a band of all channels, the colors from `color` when given."""
@@ -146,7 +148,6 @@ class Shelf:
     Args:
         source: the clip.
         store: where planes live.
-        layer: which layer's colors operators see.
         direct: keep frames as they were read, because each is needed once only.
         with_steps: whether any operator will look at the colors.
     """
@@ -156,14 +157,12 @@ class Shelf:
         source: FrameSource,
         store: PlaneStore,
         *,
-        layer: str | None = None,
         direct: bool = False,
         with_steps: bool = True,
         matte: MatteReader | None = None,
     ) -> None:
         self._source = source
         self._store = store
-        self._layer = layer
         self._direct = direct
         self._with_steps = with_steps
         self._matte = matte
@@ -234,7 +233,7 @@ class Shelf:
 
     def _take_apart(self, loaded: Loaded) -> ShelvedFrame:
         frame = loaded.frame
-        index = color_channels(frame.channels, self._layer) if self._with_steps else ()
+        index = color_channels(frame.channels) if self._with_steps else ()
         colors = _select(frame.pixels, index)
         keep = DirectPlane if self._direct else self._exact(frame)
         color = finite = keep(colors)
@@ -243,7 +242,7 @@ class Shelf:
             if mask is not None:
                 finite = keep(substitute(np.ascontiguousarray(colors), mask))
         others = [i for i in range(len(frame.channels)) if i not in index]
-        alpha = alpha_channel(frame.channels, self._layer) if self._with_steps else None
+        alpha = alpha_channel(frame.channels) if self._with_steps else None
         matte = None
         if self._matte is not None and self._with_steps:
             height, width, _ = frame.pixels.shape

@@ -1,0 +1,110 @@
+"""What a job tells while it runs, and what it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from wetgate.render.planner import Plan
+
+Status = Literal["written", "skipped", "passed-through", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameReport:
+    """What happened to one frame.
+
+    Attributes:
+        status: `skipped` frames were already done by an earlier run.
+        changed_fraction: share of pixels that differ from the source in the file's precision.
+        classes: share of pixels by provenance class above 0.
+        exit_code: of the error, when it failed.
+    """
+
+    number: int
+    status: Status
+    path: Path | None = None
+    digest: str | None = None
+    seconds: float = 0.0
+    changed_fraction: float = 0.0
+    generative_fraction: float = 0.0
+    classes: tuple[tuple[int, float], ...] = ()
+    max_change: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan stands; nothing has been touched yet."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisProgress:
+    """The whole-shot stage has looked at `done` of `total` frames."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDone:
+    """One frame is finished, one way or another."""
+
+    report: FrameReport
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know that does not stop the job."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """How a job ended.
+
+    Attributes:
+        frames: one report for every frame asked for that was reached, in order of work.
+        cancelled: stopped by request; resumable.
+        manifest: the folded manifest. analysis: the analysis file, when the recipe needs one.
+    """
+
+    frames: tuple[FrameReport, ...]
+    directory: Path
+    cancelled: bool = False
+    manifest: Path | None = None
+    analysis: Path | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> tuple[FrameReport, ...]:
+        """Return the frames that failed."""
+        return tuple(f for f in self.frames if f.status == "failed")
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0, 4 with failed frames, 7 when one did not verify, 130 when cancelled."""
+        if self.cancelled:
+            return 130
+        if any(f.exit_code == 7 for f in self.failed):
+            return 7
+        return 4 if self.failed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job is over."""
+
+    report: JobReport
+
+
+Event = Planned | AnalysisProgress | FrameDone | Warned | Finished

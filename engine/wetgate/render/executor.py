@@ -1,0 +1,208 @@
+"""Run the frames of a job: one prefetch thread, tile workers, one writer thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from wetgate.color.nonfinite import non_finite_mask, restore
+from wetgate.model.errors import DiskFull, OutOfMemory, WetgateError
+from wetgate.model.frame import Frame
+from wetgate.operators.base import Pixels
+from wetgate.render.chain import Chain, Finished
+from wetgate.render.encoding import Encoding
+from wetgate.render.events import FrameReport
+from wetgate.render.output import FrameWriter, WriteOrder
+from wetgate.render.shelf import Shelf, ShelvedFrame
+from wetgate.render.store import row_bands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSpace:
+    """The conversion of whole pictures into another color space.
+
+    Attributes:
+        name: OCIO name of the target. encoding: its `forward` is the conversion.
+    """
+
+    name: str
+    encoding: Encoding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executor:
+    """Renders frames in any order and writes them.
+
+    Attributes:
+        source_file: name of a frame's source file, for the record.
+        matte_digest: digest of a frame's matte; None without mattes.
+        overlap: read ahead and write behind in threads of their own; else all in turn.
+    """
+
+    chain: Chain
+    shelf: Shelf
+    writer: FrameWriter
+    source_file: Callable[[int], str]
+    matte_digest: Callable[[int], str] | None = None
+    output_space: OutputSpace | None = None
+    overlap: bool = True
+
+    def run(
+        self, numbers: Sequence[int], cancel: threading.Event | None = None
+    ) -> Iterator[FrameReport]:
+        """Render and write frames, yielding a report for each as it is done.
+
+        A frame that cannot be read or written fails alone; a full disk ends the run.
+
+        Raises:
+            DiskFull, OutOfMemory: the run cannot go on; what was done is on record.
+        """
+        with ExitStack() as stack:
+            reading = stack.enter_context(_Lane(self.overlap, "wetgate-read"))
+            writing = stack.enter_context(_Lane(self.overlap, "wetgate-write"))
+            ahead: Future[None] | None = None
+            behind: tuple[Future[FrameReport], ShelvedFrame] | None = None
+            for at, number in enumerate(numbers):
+                if cancel is not None and cancel.is_set():
+                    break
+                if ahead is not None:
+                    ahead.result()
+                following = numbers[at + 1 : at + 2]
+                ahead = reading.submit(self._fetch, following) if self.overlap else None
+                started = time.perf_counter()
+                try:
+                    done, shelved = self._render(number)
+                    order = self._order(number, shelved, done, started)
+                except DiskFull:
+                    raise
+                except MemoryError as error:
+                    raise OutOfMemory(
+                        "the system has no memory left",
+                        frame=number,
+                        remedy="pass a smaller --memory, or fewer --threads",
+                    ) from error
+                except WetgateError as error:
+                    if not _is_of_one_frame(error):
+                        raise
+                    spent = time.perf_counter() - started
+                    yield self.writer.fail(number, self.source_file(number), error, spent)
+                    self.chain.retain(following)
+                    continue
+                if behind is not None:
+                    yield self._written(*behind)
+                shelved.pinned = True
+                behind = writing.submit(self._write, order), shelved
+                del order, done
+                if not self.overlap:
+                    yield self._written(*behind)
+                    behind = None
+                self.chain.retain(following)
+            if ahead is not None:
+                ahead.result()
+            if behind is not None:
+                yield self._written(*behind)
+            self.chain.retain(())
+
+    def _fetch(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self.shelf.prefetch(self.chain.needs(number))
+
+    def _render(self, number: int) -> tuple[Finished, ShelvedFrame]:
+        shelved = self.shelf.get(number)
+        return self.chain.finish(number), shelved
+
+    def _order(
+        self, number: int, shelved: ShelvedFrame, done: Finished, started: float
+    ) -> WriteOrder:
+        frame = shelved.rebuild(done.color)
+        space_changed = self.output_space is not None
+        if self.output_space is not None:
+            frame = _into_space(frame, shelved, self.output_space)
+        return WriteOrder(
+            frame=frame,
+            source_rows=shelved.rows,
+            source_file=self.source_file(number),
+            source_digest=shelved.digest,
+            source_bytes=shelved.nbytes,
+            color_index=shelved.color_index,
+            unchanged=done.color is None and not space_changed,
+            space_changed=space_changed,
+            touched=done.touched,
+            mark=done.mark,
+            matte_digest=self.matte_digest(number) if self.matte_digest is not None else "",
+            seconds=time.perf_counter() - started,
+        )
+
+    def _write(self, order: WriteOrder) -> FrameReport:
+        try:
+            return self.writer.write(order)
+        except DiskFull:
+            raise
+        except WetgateError as error:
+            return self.writer.fail(order.frame.number, order.source_file, error, order.seconds)
+
+    def _written(self, future: Future[FrameReport], shelved: ShelvedFrame) -> FrameReport:
+        report = future.result()
+        shelved.pinned = False
+        return report
+
+
+def _is_of_one_frame(error: WetgateError) -> bool:
+    """Whether an error speaks of one frame: unreadable input, or a result of an operator."""
+    from wetgate.model.errors import BackendError, InputError
+
+    return isinstance(error, InputError | BackendError) and not isinstance(error, OutOfMemory)
+
+
+def _into_space(frame: Frame, shelved: ShelvedFrame, target: OutputSpace) -> Frame:
+    """Convert the colors of a whole frame; NaN, Inf and other channels keep their bits."""
+    pixels = frame.pixels.copy() if frame.pixels is shelved.shell.pixels else frame.pixels
+    index = list(shelved.color_index)
+    for band in row_bands(pixels.shape):
+        color: Pixels = np.ascontiguousarray(pixels[band][..., index])
+        alpha = None
+        if shelved.alpha is not None:
+            alpha = shelved.alpha.rows(band.start, band.stop)
+        mask = non_finite_mask(color)
+        plain = color if mask is None else np.where(mask[..., None], np.float32(0), color)
+        encoding = target.encoding
+        out = Encoding.encode(encoding, plain, alpha)
+        if encoding.premultiplied and alpha is not None:
+            from wetgate.color.delta import premultiply
+
+            out = premultiply(out, alpha[..., 0])
+        pixels[band.start : band.stop][..., index] = restore(
+            np.array(out, dtype=np.float32), color, mask
+        )
+    return frame.replace_pixels(pixels, color_space=target.name)
+
+
+class _Lane:
+    """A thread of its own for one kind of work, or the caller's own when `threaded` is False."""
+
+    def __init__(self, threaded: bool, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name) if threaded else None
+
+    def __enter__(self) -> _Lane:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+
+    def submit(self, function: Callable[..., object], *args: object) -> Future:  # type: ignore[type-arg]
+        """Start the work; without a thread it is done when this returns."""
+        if self._pool is not None:
+            return self._pool.submit(function, *args)
+        future: Future[object] = Future()
+        try:
+            future.set_result(function(*args))
+        except BaseException as error:
+            future.set_exception(error)
+        return future

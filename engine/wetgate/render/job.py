@@ -1,0 +1,287 @@
+"""Run a job from options to report: plan, analyse, render, fold; and verify it later."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+
+from wetgate.io.atomic import (
+    digest_file,
+    free_bytes,
+    output_error,
+    sweep_stale,
+    write_bytes_atomic,
+)
+from wetgate.io.ranges import FrameRange
+from wetgate.model.errors import (
+    DiskFull,
+    FrameReadError,
+    InputError,
+    WetgateError,
+)
+from wetgate.recipe.digest import canonical_json
+from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
+from wetgate.render.events import (
+    Event,
+    Finished,
+    FrameDone,
+    FrameReport,
+    JobReport,
+    Planned,
+    Warned,
+)
+from wetgate.render.executor import Executor
+from wetgate.render.locking import claim_frames
+from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
+from wetgate.render.measuring import analysis_path, obtain_analysis
+from wetgate.render.options import JobOptions
+from wetgate.render.output import FrameWriter, report_skipped
+from wetgate.render.planner import Job, Plan, prepare
+from wetgate.render.shelf import FrameSource
+from wetgate.render.source import MatteClip, open_clip
+from wetgate.render.verify import VerifyReport, verify_output
+from wetgate.render.versions import library_versions
+from wetgate.render.windows import Shots
+from wetgate.render.wiring import CheckedClip, open_chain
+from wetgate.render.workers import Workers
+
+__all__ = [
+    "JobOptions",
+    "JobReport",
+    "Plan",
+    "VerifyReport",
+    "open_clip",
+    "plan_job",
+    "run_job",
+    "verify_output",
+]
+
+_SLACK = 1.05
+"""Free space asked for before the first frame, over the estimate."""
+
+OnEvent = Callable[[Event], None]
+
+
+def plan_job(options: JobOptions) -> Plan:
+    """Return what `run_job` would do and need; touches nothing.
+
+    Raises:
+        WetgateError: whatever would keep the job from starting.
+    """
+    job = prepare(options)
+    job.close()
+    return job.plan
+
+
+def run_job(
+    options: JobOptions,
+    *,
+    on_event: OnEvent | None = None,
+    cancel: threading.Event | None = None,
+) -> JobReport:
+    """Restore a plate and return what happened to every frame.
+
+    Args:
+        on_event: told of everything, one event at a time, from the calling thread.
+        cancel: set it to stop after the frames in work.
+
+    Raises:
+        WetgateError: the job cannot start or go on. A bad source frame does not raise.
+    """
+    tell = on_event or _ignore
+    started = time.perf_counter()
+    job = prepare(options)
+    with ExitStack() as stack:
+        stack.callback(job.close)
+        tell(Planned(job.plan))
+        for text in job.plan.warnings:
+            tell(Warned(text))
+        _make_directories(job)
+        claim = claim_frames(job.control, FrameRange.from_numbers(job.wanted), job.context)
+        stack.callback(claim.drop)
+        swept = [*sweep_stale(job.target.directory), *sweep_stale(job.control)]
+        if swept:
+            tell(Warned(f"removed {len(swept)} files that a killed run left behind"))
+        matte = None
+        if options.matte is not None:
+            matte = MatteClip(options.matte)
+            stack.callback(matte.close)
+        workers = stack.enter_context(Workers(job.memory.workers))
+        analysis = obtain_analysis(job, workers, matte, tell, cancel)
+        reports = _render(job, workers, matte, analysis, tell, cancel)
+        cancelled = cancel is not None and cancel.is_set() and len(reports) < len(job.wanted)
+        _save_job(job)
+        manifest = fold(job.control, {"job": _job_facts(job)})
+    report = JobReport(
+        frames=tuple(reports),
+        directory=job.target.directory,
+        cancelled=cancelled,
+        manifest=manifest,
+        analysis=analysis_path(job) if job.needs_analysis else None,
+        warnings=job.plan.warnings,
+        seconds=time.perf_counter() - started,
+    )
+    tell(Finished(report))
+    return report
+
+
+def _ignore(_event: Event) -> None:
+    return
+
+
+def _make_directories(job: Job) -> None:
+    try:
+        job.control.mkdir(parents=True, exist_ok=True)
+        (job.control / "runs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise output_error(error, job.target.directory) from error
+
+
+def _render(
+    job: Job,
+    workers: Workers,
+    matte: MatteClip | None,
+    analysis: ClipAnalysis | None,
+    tell: OnEvent,
+    cancel: threading.Event | None,
+) -> list[FrameReport]:
+    journal = Journal(job.control)
+    template = FrameRecord(
+        frame=0,
+        status="failed",
+        context=job.context,
+        recipe=job.recipe_digest,
+        analysis=analysis.digest if analysis is not None else "",
+        versions=library_versions(),
+    )
+    writer = FrameWriter(
+        path_of=job.target.path,
+        journal=journal,
+        options=job.write_options,
+        template=template,
+        expected_bytes=job.plan.disk_bytes // max(1, len(job.wanted)),
+    )
+    reports: list[FrameReport] = []
+
+    def note(report: FrameReport) -> None:
+        reports.append(report)
+        tell(FrameDone(report))
+
+    done = _done_before(job, journal, template, matte) if job.options.resume else {}
+    todo = []
+    for number in job.wanted:
+        if number in done:
+            note(report_skipped(done[number], job.target.path(number)))
+        else:
+            todo.append(number)
+    for number in job.absent:
+        error = FrameReadError("no such file", path=job.clip.sequence.path(number), frame=number)
+        note(writer.fail(number, job.clip.sequence.name(number), error, 0.0))
+    _check_room(job, len(todo))
+    source: FrameSource = job.clip
+    shots = Shots()
+    steps: tuple[ShotAnalyses, ...] = ()
+    if analysis is not None:
+        source = CheckedClip(job.clip, analysis, analysis_path(job))
+        shots, steps = analysis.shots, analysis.steps
+    with open_chain(job, workers, matte, shots, steps, source) as (chain, shelf):
+        executor = Executor(
+            chain=chain,
+            shelf=shelf,
+            writer=writer,
+            source_file=job.clip.sequence.name,
+            matte_digest=matte.digest if matte is not None else None,
+            output_space=job.output_space,
+            overlap=job.memory.overlap,
+        )
+        try:
+            for report in executor.run(todo, cancel):
+                note(report)
+        except WetgateError:
+            with suppress(WetgateError):  # on a full disk there is no room for this either
+                fold(job.control, {"job": _job_facts(job)})
+            raise
+    return reports
+
+
+def _check_room(job: Job, count: int) -> None:
+    each = job.plan.disk_bytes // max(1, len(job.wanted))
+    need = int(each * count * _SLACK) + job.memory.scratch_bytes
+    free = free_bytes(job.target.directory)
+    if count and need > free:
+        raise DiskFull(
+            f"{free >> 20} MB are free",
+            path=job.target.directory,
+            expected=f"{need >> 20} MB for {count} frames",
+            remedy="free space, render fewer --frames, or choose another output",
+        )
+
+
+def _done_before(
+    job: Job, journal: Journal, template: FrameRecord, matte: MatteClip | None
+) -> dict[int, FrameRecord]:
+    """Return the frames whose record, source and output all agree with what would be made now."""
+    records = journal.latest()
+    found = {}
+    for number in job.wanted:
+        record = records.get(number)
+        if record is not None and _still_holds(job, record, template, matte):
+            found[number] = record
+    return found
+
+
+def _still_holds(
+    job: Job, record: FrameRecord, template: FrameRecord, matte: MatteClip | None
+) -> bool:
+    target = job.target.path(record.frame)
+    same = (
+        record.status in DONE
+        and record.file == target.name
+        and record.context == template.context
+        and record.recipe == template.recipe
+        and record.analysis == template.analysis
+    )
+    if not same or not target.is_file() or target.is_symlink():
+        return False
+    try:
+        return (
+            target.stat().st_size == record.nbytes
+            and digest_file(target) == record.digest
+            and digest_file(job.clip.sequence.path(record.frame)) == record.source_digest
+            and (matte.digest(record.frame) if matte is not None else "") == record.matte
+        )
+    except (OSError, InputError):
+        return False
+
+
+def _job_facts(job: Job) -> dict[str, object]:
+    from wetgate import __version__
+
+    plan = job.plan
+    return {
+        "wetgate": __version__,
+        "recipe": {"name": job.recipe.name, **job.recipe.document()},
+        "recipe_digest": job.recipe_digest,
+        "context": job.context,
+        "source": job.clip.sequence.expression,
+        "target": job.target.pattern,
+        "policy": job.options.policy,
+        "input_space": plan.input_space,
+        "output_space": plan.output_space,
+        "space_decision": plan.space_decision,
+        "operators": [{"name": n, "version": v} for n, v in plan.operators],
+        "losses": list(plan.losses),
+        "versions": library_versions(),
+    }
+
+
+def _save_job(job: Job) -> None:
+    plan = asdict(job.plan)
+    plan["frame_rate"] = str(job.plan.frame_rate) if job.plan.frame_rate is not None else None
+    document = {"schema": "wetgate.job/1", **_job_facts(job), "plan": plan}
+    text = json.dumps(json.loads(canonical_json(document)), indent=1, sort_keys=True)
+    write_bytes_atomic(job.control / "job.json", (text + "\n").encode("utf-8", "replace"))

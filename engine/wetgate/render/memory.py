@@ -1,0 +1,252 @@
+"""The memory plan: tile size, workers, overlap and what stays in memory, from one budget.
+
+Nothing here decides a pixel. Whatever plan comes out, the same bits are rendered.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import psutil
+
+from wetgate.model.errors import OutOfMemory
+from wetgate.model.frame import SampleType, code_depth
+from wetgate.operators.base import Operator
+from wetgate.render.chain import chain_reach
+
+MIB = 1 << 20
+DEFAULT_MEMORY = 4 << 30
+_GRAIN = 16
+_MOST_TILE_PIXELS = 1 << 19
+"""Larger tiles save no halo worth having and leave workers idle."""
+
+_LIBRARIES = {"cv2": 60 * MIB, "PyOpenColorIO": 40 * MIB}
+"""What a library adds to the process when it is first used."""
+
+_SLACK = 48 * MIB
+"""Allocator and interpreter overhead beyond the arrays that are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameSize:
+    """How large one frame is.
+
+    Attributes:
+        channels: float32 channels of the whole frame. colors: those operators see.
+        carried_bytes: what travels beside the pixels (other parts, fill bits).
+    """
+
+    width: int
+    height: int
+    channels: int
+    colors: int
+    sample_type: SampleType
+    carried_bytes: int = 0
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one frame."""
+        return self.width * self.height
+
+    @property
+    def full(self) -> int:
+        """Bytes of a decoded frame."""
+        return self.pixels * self.channels * 4 + self.carried_bytes
+
+    @property
+    def color(self) -> int:
+        """Bytes of the colors as float32."""
+        return self.pixels * self.colors * 4
+
+    @property
+    def compact(self) -> int:
+        """Bytes of a frame at rest."""
+        return self.pixels * self.channels * self.sample_bytes + self.carried_bytes
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of a sample at rest."""
+        depth = code_depth(self.sample_type)
+        if depth is not None:
+            return 1 if depth <= 8 else 2
+        return 2 if self.sample_type == "half" else 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """How a job runs inside its budget.
+
+    Attributes:
+        tile: width and height of tiles. workers: tile threads.
+        overlap: read the next and write the last frame while rendering this one.
+        wide: survey several whole frames at once.
+        store_limit: bytes of planes kept in memory; what exceeds it goes to scratch files.
+        scratch_bytes: most that scratch files will hold.
+        peak: expected greatest memory of the process, bytes.
+    """
+
+    tile: tuple[int, int]
+    workers: int
+    overlap: bool
+    wide: bool
+    store_limit: int
+    scratch_bytes: int
+    peak: int
+
+
+def plan_memory(
+    size: FrameSize,
+    operators: Sequence[Operator],
+    *,
+    budget: int,
+    workers: int,
+    converted: Sequence[bool] = (),
+    with_color: bool = False,
+    base: int | None = None,
+) -> MemoryPlan:
+    """Find the fastest plan that stays inside the budget.
+
+    Args:
+        converted: for every operator, whether its working encoding is not the file's own.
+        with_color: the output is in another color space.
+        base: bytes of the process before any frame; None measures this process.
+
+    Raises:
+        OutOfMemory: when not even the smallest plan fits, with what it would need.
+    """
+    base = process_base(bool(operators) or with_color) if base is None else base
+    held = _held_bytes(size, operators, converted)
+    surveys = _survey_bytes(size, operators)
+    least: MemoryPlan | None = None
+    for plan in _candidates(size, operators, workers):
+        fixed = (
+            base + surveys + _working_bytes(size, operators, plan, bool(operators) or with_color)
+        )
+        store = min(held, max(0, budget - fixed))
+        found = replace(plan, store_limit=store, scratch_bytes=held - store, peak=fixed + store)
+        if found.peak <= budget:
+            return found
+        if least is None or found.peak < least.peak:
+            least = found
+    need = least.peak if least is not None else base
+    raise OutOfMemory(
+        f"a frame of {size.width} x {size.height} px with {size.channels} channels needs "
+        f"{_mib(need)} MB",
+        expected=f"at most the budget of {_mib(budget)} MB",
+        remedy=f"pass --memory {-(-need // (64 * MIB)) * 64}MB or more",
+    )
+
+
+def process_base(with_steps: bool) -> int:
+    """Return what this process holds before any frame, with the libraries it will load."""
+    rss = int(psutil.Process().memory_info().rss)
+    later = sum(size for name, size in _LIBRARIES.items() if name not in sys.modules)
+    return rss + _SLACK + (later if with_steps else 0)
+
+
+def fit_tile(length: int, wanted: int) -> int:
+    """Shrink a tile side so that equal tiles, multiples of 16 px, divide the frame evenly."""
+    count = max(1, -(-length // wanted))
+    even = -(-length // count)
+    return min(length, -(-even // _GRAIN) * _GRAIN)
+
+
+def tile_overhead(size: FrameSize, tile: tuple[int, int], halo: int) -> float:
+    """Return pixels computed / pixels needed for a tile size and halo."""
+    across = -(-size.width // tile[0])
+    down = -(-size.height // tile[1])
+    computed = (size.width + 2 * halo * across) * (size.height + 2 * halo * down)
+    return computed / size.pixels
+
+
+def _candidates(
+    size: FrameSize, operators: Sequence[Operator], workers: int
+) -> Iterator[MemoryPlan]:
+    """Yield plans from the fastest to the smallest."""
+    halo = max((s.footprint.halo for op in operators for s in op.stages), default=0)
+    tiles = {
+        (fit_tile(size.width, w), fit_tile(size.height, h))
+        for w in (size.width, 1024, 512, 256, 128)
+        for h in (1024, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)
+    }
+    allowed = [t for t in tiles if t[0] * t[1] <= max(_MOST_TILE_PIXELS, size.width * _GRAIN)]
+    allowed.sort(key=lambda t: (_waste(size, t, halo, workers), -t[0]))
+    counts = sorted({workers, max(1, workers // 2), 1}, reverse=True)
+    for overlap in (True, False):
+        for count in counts if not overlap else counts[:1]:
+            for tile in allowed if operators else allowed[:1]:
+                yield MemoryPlan(
+                    tile=tile, workers=count, overlap=overlap, wide=overlap,
+                    store_limit=0, scratch_bytes=0, peak=0,
+                )  # fmt: skip
+
+
+def _waste(size: FrameSize, tile: tuple[int, int], halo: int, workers: int) -> float:
+    """Return the relative cost of a tile size: halo, and workers idle in the last round."""
+    count = -(-size.width // tile[0]) * -(-size.height // tile[1])
+    idle = -(-count // workers) * workers / count
+    return tile_overhead(size, tile, halo) * idle
+
+
+def _tile_bytes(size: FrameSize, operators: Sequence[Operator], tile: tuple[int, int]) -> int:
+    """Return the scratch of one worker: windows, the operator's own, and composing."""
+    worst = 0
+    for operator in operators:
+        for index, stage in enumerate(operator.stages):
+            print_ = stage.footprint
+            region = (tile[0] + 2 * print_.halo) * (tile[1] + 2 * print_.halo)
+            frames = 2 * print_.temporal_radius + 1
+            inputs = frames * size.colors * 4 * (2 if index else 1)
+            band = size.width * (tile[1] + 2 * print_.halo) * size.colors * 4
+            bytes_ = region * (inputs + print_.bytes_per_pixel) + 2 * band
+            worst = max(worst, bytes_)
+    return worst + tile[0] * tile[1] * size.colors * 4 * 10
+
+
+def _working_bytes(
+    size: FrameSize, operators: Sequence[Operator], plan: MemoryPlan, with_steps: bool
+) -> int:
+    """Return the greatest sum of what is alive at one moment beside planes and surveys."""
+    file = size.pixels * size.channels * size.sample_bytes
+    read = size.full + file + (size.compact if with_steps else 0)
+    write = 2 * size.full + 2 * file
+    if not with_steps:
+        return read + write if plan.overlap else max(read, write)
+    tiles = plan.workers * _tile_bytes(size, operators, plan.tile)
+    survey = (plan.workers if plan.wide else 1) * 2 * size.color
+    render = size.color + max(tiles, survey)
+    if plan.overlap:
+        return read + render + write + size.full
+    return max(read, render + (size.full - size.color), write)
+
+
+def _held_bytes(size: FrameSize, operators: Sequence[Operator], converted: Sequence[bool]) -> int:
+    """Return the bytes of all planes that are alive at once."""
+    reach = chain_reach(operators)
+    if reach.source == 0:
+        return 0
+    held = (2 * reach.source + 2) * size.compact
+    for i, operator in enumerate(operators):
+        window = 2 * reach.step_input[i] + 1
+        if i:
+            held += window * size.color
+        if i < len(converted) and converted[i]:
+            held += window * size.color
+        for s in range(len(operator.stages) - 1):
+            held += (2 * reach.stage_output[i, s] + 1) * size.color // 2
+    return held
+
+
+def _survey_bytes(size: FrameSize, operators: Sequence[Operator]) -> int:
+    reach = chain_reach(operators)
+    return sum(
+        (2 * reach.stage[i, s] + 1) * size.pixels * stage.footprint.survey_bytes_per_pixel
+        for i, operator in enumerate(operators)
+        for s, stage in enumerate(operator.stages)
+    )
+
+
+def _mib(nbytes: int) -> int:
+    return -(-nbytes // MIB)

@@ -1,0 +1,74 @@
+"""What a job is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from wetgate.io.ranges import FrameRange
+from wetgate.model.errors import UsageError
+from wetgate.operators.base import Provenance
+from wetgate.recipe.schema import CodeRange, Recipe
+
+Policy = Literal["creative", "archival", "forensic"]
+
+HIGHEST_CLASS: dict[str, Provenance] = {
+    "creative": Provenance.INFERRED,
+    "archival": Provenance.BORROWED,
+    "forensic": Provenance.FILTERED,
+}
+"""The highest provenance class that a policy lets into the picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """One job, as the command line or a call puts it.
+
+    Attributes:
+        plate: any notation of `wetgate.io.sequence`. out: directory or pattern.
+        recipe: a recipe, its built-in name, or a TOML file.
+        frames: the range to render; None for all. Analyses always see the whole plate.
+        input_space, output_space, config, code_range, strength: replace the recipe's.
+        matte: a 0-1 control sequence with the plate's frame numbers.
+        memory: budget in bytes; None for 4 GB. threads: tile workers; None for all cores.
+        resume: keep frames that are done and equal. overwrite: replace what is there.
+        analysis_path: an analysis that must be there and fresh; None makes one if needed.
+    """
+
+    plate: str | Path
+    out: str | Path
+    recipe: str | Path | Recipe = "denoise"
+    frames: FrameRange | str | None = None
+    input_space: str | None = None
+    output_space: str | None = None
+    config: str | Path | None = None
+    policy: Policy = "creative"
+    matte: str | Path | None = None
+    strength: float | None = None
+    code_range: CodeRange | None = None
+    layer: str | None = None
+    memory: int | None = None
+    threads: int | None = None
+    resume: bool = False
+    overwrite: bool = False
+    analysis_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            raise UsageError("resume keeps finished frames, overwrite replaces them; choose one")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"{self.threads} threads", expected="1 or more")
+        if self.memory is not None and self.memory < 1:
+            raise UsageError(f"a memory budget of {self.memory} bytes")
+        if self.policy not in HIGHEST_CLASS:
+            raise UsageError(
+                f"no policy {self.policy!r}", expected="creative, archival or forensic"
+            )
+
+    @property
+    def frame_range(self) -> FrameRange | None:
+        """Return the range asked for."""
+        if isinstance(self.frames, str):
+            return FrameRange.from_str(self.frames)
+        return self.frames

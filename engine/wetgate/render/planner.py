@@ -1,0 +1,477 @@
+"""Join options, recipe, plate and output into a job that can run, and say what it will need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wetgate.io.atomic import free_bytes
+from wetgate.io.formats import format_of_suffix, frame_bytes, metadata_losses
+from wetgate.io.options import WriteOptions
+from wetgate.io.ranges import FrameRange
+from wetgate.io.sequence import FrameSequence, output_sequence, same_file_tree
+from wetgate.model.errors import OutputError, RecipeError, TargetExists, UsageError
+from wetgate.operators.base import Operator
+from wetgate.operators.registry import make_operator
+from wetgate.recipe import Recipe, digest_of, load_recipe
+from wetgate.render.chain import BoundStep, chain_reach
+from wetgate.render.encoding import Encoding, is_linear, legal_bits, make_encoding
+from wetgate.render.executor import OutputSpace
+from wetgate.render.manifest import CONTROL, Journal
+from wetgate.render.memory import DEFAULT_MEMORY, FrameSize, MemoryPlan, plan_memory
+from wetgate.render.options import HIGHEST_CLASS, JobOptions
+from wetgate.render.shelf import alpha_channel, color_channels
+from wetgate.render.source import SourceClip, open_clip
+
+if TYPE_CHECKING:
+    from wetgate.color.config import ColorConfig
+    from wetgate.color.identify import SpaceDecision
+
+_READ_SECONDS_PER_MPX = {"dpx": 0.008, "cineon": 0.008, "exr": 0.03}
+_WRITE_SECONDS_PER_MPX = {"dpx": 0.02, "exr": 0.15}
+_OTHER_SECONDS_PER_MPX = 0.08
+"""One core, 10-bit DPX and half RGB EXR with ZIP; decoding, and writing with its read-back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a job will do and need. Making one touches nothing.
+
+    Attributes:
+        frames: numbers to be rendered. missing: numbers asked for, or in a gap, without a file.
+        operators: names and versions in order.
+        disk_bytes: of the output, uncompressed estimate. scratch_bytes: of temporary planes.
+        free_bytes: on the target volume now.
+        peak_memory: bytes. tile: width and height. workers: tile threads.
+        seconds: estimate of the whole job, None where it cannot be known before running.
+        seconds_from: where the estimate comes from.
+        input_space, output_space: OCIO names; space_decision says how the first was found.
+        models: trained models used. losses: metadata that the output cannot carry.
+    """
+
+    source: str
+    target: str
+    frames: tuple[int, ...]
+    missing: tuple[int, ...]
+    width: int
+    height: int
+    channels: tuple[str, ...]
+    sample_type: str
+    frame_rate: Fraction | None
+    recipe: str
+    recipe_digest: str
+    operators: tuple[tuple[str, int], ...]
+    provenance: int
+    policy: str
+    temporal_radius: int
+    needs_analysis: bool
+    input_space: str
+    output_space: str
+    space_decision: str
+    config: str
+    disk_bytes: int
+    scratch_bytes: int
+    free_bytes: int
+    peak_memory: int
+    memory_budget: int
+    tile: tuple[int, int]
+    workers: int
+    seconds: float | None
+    seconds_from: str
+    models: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything decided before the first frame; holds the open clip, so `close` it.
+
+    Attributes:
+        clip: the whole plate. wanted: numbers to render. absent: numbers that must fail by name.
+        context: digest of all that decides pixels beside the source frames.
+    """
+
+    options: JobOptions
+    recipe: Recipe
+    steps: tuple[BoundStep, ...]
+    clip: SourceClip
+    wanted: tuple[int, ...]
+    absent: tuple[int, ...]
+    target: FrameSequence
+    write_options: WriteOptions
+    output_space: OutputSpace | None
+    space: str
+    config: ColorConfig | None
+    memory: MemoryPlan
+    recipe_digest: str
+    context: str
+    plan: Plan = field(repr=False)
+
+    @property
+    def control(self) -> Path:
+        """The `.wetgate` directory of the output."""
+        return self.target.directory / CONTROL
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """The operators in order."""
+        return tuple(step.operator for step in self.steps)
+
+    @property
+    def needs_analysis(self) -> bool:
+        """Whether the whole plate must be looked at before rendering."""
+        return self.plan.needs_analysis
+
+    def close(self) -> None:
+        """Let go of the plate."""
+        self.clip.close()
+
+
+def prepare(options: JobOptions) -> Job:
+    """Decide everything about a job; reads headers, writes nothing.
+
+    Raises:
+        RecipeError: unknown, malformed, or against the policy. InputError: unusable plate.
+        TargetExists, OutputError: the output may not be written there.
+        OutOfMemory: the budget is too small for one frame.
+    """
+    recipe = _recipe(options)
+    operators = tuple(make_operator(s.operator, s.params) for s in recipe.steps)
+    _check_policy(recipe, operators, options.policy)
+    converts = recipe.output_space != "same-as-input"
+    clip = open_clip(
+        options.plate,
+        input_space=recipe.input_space,
+        config=recipe.config or None,
+        layer=options.layer,
+        must_decide=bool(operators) or converts,
+    )
+    try:
+        return _join(options, recipe, operators, clip)
+    except BaseException:
+        clip.close()
+        raise
+
+
+def _join(
+    options: JobOptions, recipe: Recipe, operators: tuple[Operator, ...], clip: SourceClip
+) -> Job:
+    wanted, absent = _frames(options, clip)
+    target = output_sequence(options.out, _only(clip.sequence, wanted or absent))
+    _check_target(options, clip.sequence, target, wanted)
+    facts, config = clip.facts, clip.facts.config
+    output_space = _output_space(recipe, clip)
+    steps = _bind(recipe, operators, clip)
+    write_options, target_format = _write_options(clip, target, output_space, config, recipe)
+    versions = {s.operator: op.spec.version for s, op in zip(recipe.steps, operators, strict=True)}
+    recipe_digest = recipe.digest(versions.__getitem__)
+    context = digest_of(
+        {
+            "recipe": recipe_digest,
+            "config": config.digest if config is not None else "",
+            "space": facts.space,
+            "output_space": output_space.name if output_space is not None else "",
+            "layer": options.layer,
+            "format": target_format,
+            "matte": options.matte is not None,
+        }
+    )
+    size = frame_size(clip, bool(steps) or output_space is not None)
+    budget = options.memory or DEFAULT_MEMORY
+    memory = plan_memory(
+        size,
+        operators,
+        budget=budget,
+        workers=options.threads or cores(),
+        converted=[not s.encoding.is_identity for s in steps],
+        with_color=output_space is not None,
+    )
+    reach = chain_reach(operators)
+    needs_analysis = reach.source > 0 or any(op.spec.needs_analysis for op in operators)
+    disk = frame_bytes(clip.info) * len(wanted)
+    free = free_bytes(target.directory)
+    warnings = _warnings(clip, absent, free, disk)
+    seconds = _codec_seconds(clip, target_format, len(wanted)) if not steps else None
+    plan = Plan(
+        source=str(clip.sequence.directory / clip.sequence.expression),
+        target=str(target.directory / target.expression),
+        frames=wanted,
+        missing=absent,
+        width=size.width,
+        height=size.height,
+        channels=clip.info.channels,
+        sample_type=clip.info.sample_type,
+        frame_rate=clip.frame_rate,
+        recipe=recipe.name,
+        recipe_digest=recipe_digest,
+        operators=tuple((op.spec.name, op.spec.version) for op in operators),
+        provenance=max((int(op.spec.provenance) for op in operators), default=0),
+        policy=options.policy,
+        temporal_radius=reach.source,
+        needs_analysis=needs_analysis,
+        input_space=facts.space,
+        output_space=output_space.name if output_space is not None else facts.space,
+        space_decision=_decided(facts.decision),
+        config=config.name if config is not None else "",
+        disk_bytes=disk,
+        scratch_bytes=memory.scratch_bytes,
+        free_bytes=free,
+        peak_memory=memory.peak,
+        memory_budget=budget,
+        tile=memory.tile,
+        workers=memory.workers,
+        seconds=seconds,
+        seconds_from="codec cost per megapixel" if seconds is not None else "",
+        losses=metadata_losses(clip.info, target_format),
+        warnings=warnings,
+    )
+    return Job(
+        options=options,
+        recipe=recipe,
+        steps=steps,
+        clip=clip,
+        wanted=wanted,
+        absent=absent,
+        target=target,
+        write_options=write_options,
+        output_space=output_space,
+        space=facts.space,
+        config=config,
+        memory=memory,
+        recipe_digest=recipe_digest,
+        context=context,
+        plan=plan,
+    )
+
+
+def is_scene_linear(job: Job) -> bool:
+    """Whether the plate's values are proportional to light."""
+    return job.config is not None and is_linear(job.config, job.space)
+
+
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def frame_size(clip: SourceClip, with_color: bool) -> FrameSize:
+    """Return how large the frames of a clip are."""
+    info = clip.info
+    sampled = info.data_window.area * len(info.channels)
+    size = FrameSize(
+        width=max(1, info.data_window.width),
+        height=max(1, info.data_window.height),
+        channels=len(info.channels),
+        colors=len(color_channels(info.channels)) if with_color else 0,
+        sample_type=info.sample_type,
+    )
+    carried = max(0, frame_bytes(info) - sampled * size.sample_bytes)
+    return FrameSize(
+        width=size.width,
+        height=size.height,
+        channels=size.channels,
+        colors=size.colors,
+        sample_type=size.sample_type,
+        carried_bytes=carried if info.carried else 0,
+    )
+
+
+def _recipe(options: JobOptions) -> Recipe:
+    recipe = options.recipe
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    return recipe.resolved(
+        input_space=options.input_space,
+        output_space=options.output_space,
+        config=str(options.config) if options.config is not None else None,
+        code_range=options.code_range,
+        strength=options.strength,
+    )
+
+
+def _check_policy(recipe: Recipe, operators: Sequence[Operator], policy: str) -> None:
+    highest = HIGHEST_CLASS[policy]
+    for index, operator in enumerate(operators):
+        spec = operator.spec
+        if spec.footprint.scale != 1:
+            raise RecipeError(
+                f"steps[{index}]: operator {spec.name!r} scales by {spec.footprint.scale}",
+                expected="operators that keep the size",
+            )
+        if spec.provenance > highest or (spec.generative and policy != "creative"):
+            invents = ", and invents detail" if spec.generative else ""
+            raise RecipeError(
+                f"steps[{index}] of {recipe.name!r}: operator {spec.name!r} makes pixels of class "
+                f"{int(spec.provenance)} ({spec.provenance.name.lower()}){invents}",
+                expected=f"class {int(highest)} or lower under the policy {policy!r}",
+                remedy="take the step out, or choose another policy",
+            )
+
+
+def _frames(options: JobOptions, clip: SourceClip) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the numbers to render, and those that were meant but have no file."""
+    asked = options.frame_range
+    here = set(clip.sequence.numbers)
+    if asked is not None:
+        wanted = tuple(n for n in asked if n in here)
+        absent = tuple(n for n in asked if n not in here)
+    else:
+        wanted = tuple(clip.sequence.numbers)
+        absent = () if _is_stepped(wanted) else tuple(sorted(clip.missing))
+    if not wanted:
+        raise UsageError(
+            f"none of the frames {asked} exists",
+            path=clip.sequence.directory / clip.sequence.pattern,
+            expected=f"frames of {FrameRange(tuple(clip.sequence.numbers))}",
+        )
+    return wanted, absent
+
+
+def _is_stepped(numbers: Sequence[int]) -> bool:
+    """Whether the plate is numbered in even steps, so that its gaps are meant."""
+    steps = {b - a for a, b in pairwise(numbers)}
+    return len(steps) == 1 and len(numbers) > 2
+
+
+def _only(sequence: FrameSequence, numbers: tuple[int, ...]) -> FrameSequence:
+    return FrameSequence(
+        sequence.directory,
+        sequence.pattern,
+        numbers,
+        sign_beside_digits=sequence.sign_beside_digits,
+    )
+
+
+def _check_target(
+    options: JobOptions, source: FrameSequence, target: FrameSequence, wanted: Sequence[int]
+) -> None:
+    if same_file_tree(source.directory, target.directory):
+        raise OutputError(
+            "the output lies in the directory of the source",
+            path=target.directory,
+            expected="another directory; sources are never written to",
+        )
+    if options.overwrite:
+        return
+    there = [n for n in wanted if os.path.lexists(target.path(n))]
+    if options.resume:
+        known = Journal(target.directory / CONTROL).latest()
+        there = [n for n in there if n not in known]
+    if there:
+        stray = "frames that no journal knows" if options.resume else "frames"
+        raise TargetExists(
+            f"{len(there)} {stray} are already there, first {target.name(there[0])}",
+            path=target.directory,
+            remedy="pass --overwrite to replace them"
+            + ("" if options.resume else ", --resume to go on, or choose another output"),
+        )
+
+
+def _bind(recipe: Recipe, operators: Sequence[Operator], clip: SourceClip) -> tuple[BoundStep, ...]:
+    config = clip.facts.config
+    bound = []
+    for step, operator in zip(recipe.steps, operators, strict=True):
+        if config is None:
+            raise UsageError("a step needs a decided color space")
+        encoding = make_encoding(
+            operator.spec.working_space,
+            space=clip.color_space,
+            config=config,
+            sample_type=clip.info.sample_type,
+            premultiplied=_premultiplied(clip),
+            code_range=recipe.code_range or "full",
+        )
+        bound.append(
+            BoundStep(
+                operator=operator,
+                encoding=encoding,
+                strength=step.strength,
+                is_log_working=encoding.signed_log,
+            )
+        )
+    return tuple(bound)
+
+
+def _premultiplied(clip: SourceClip) -> bool:
+    return clip.info.header.format == "exr" and alpha_channel(clip.info.channels) is not None
+
+
+def _output_space(recipe: Recipe, clip: SourceClip) -> OutputSpace | None:
+    config = clip.facts.config
+    if recipe.output_space == "same-as-input" or config is None:
+        return None
+    name = config.resolve(recipe.output_space)
+    processor = config.processor(clip.color_space, name)
+    if name == clip.color_space:
+        return None
+    if len(color_channels(clip.info.channels)) != 3:
+        raise UsageError(
+            f"a clip with the channels {', '.join(clip.info.channels)} has no color to convert",
+            expected="R, G and B",
+        )
+    legal = recipe.code_range == "legal"
+    return OutputSpace(
+        name=name,
+        encoding=Encoding(
+            forward=None if processor.is_identity else processor,
+            premultiplied=_premultiplied(clip),
+            legal_bits=legal_bits(clip.info.sample_type) if legal else None,
+        ),
+    )
+
+
+def _write_options(
+    clip: SourceClip,
+    target: FrameSequence,
+    output_space: OutputSpace | None,
+    config: ColorConfig | None,
+    recipe: Recipe,
+) -> tuple[WriteOptions, str]:
+    from wetgate import __version__
+
+    source_format = clip.info.header.format
+    asked = format_of_suffix(Path(target.name(0))) or source_format
+    interop = None
+    if config is not None and output_space is not None:
+        interop = config.interop_id(output_space.name)
+    # A recipe that does nothing leaves nothing behind, not even its name.
+    does_something = bool(recipe.steps) or output_space is not None
+    options = WriteOptions(
+        format=None if asked == source_format else asked,
+        interop_id=interop,
+        provenance={"recipe": recipe.name, "version": __version__} if does_something else {},
+    )
+    return options, asked
+
+
+def _codec_seconds(clip: SourceClip, target_format: str, count: int) -> float:
+    megapixels = clip.info.data_window.area / 1e6
+    read = _READ_SECONDS_PER_MPX.get(clip.info.header.format, _OTHER_SECONDS_PER_MPX)
+    write = _WRITE_SECONDS_PER_MPX.get(target_format, _OTHER_SECONDS_PER_MPX)
+    return count * megapixels * max(read, write)
+
+
+def _decided(decision: SpaceDecision | None) -> str:
+    return decision.note if decision is not None else "no step has to know it"
+
+
+def _warnings(clip: SourceClip, absent: Sequence[int], free: int, disk: int) -> tuple[str, ...]:
+    found = []
+    if absent:
+        found.append(f"frames {FrameRange.from_numbers(absent)} are missing and will fail")
+    elif clip.missing and _is_stepped(clip.sequence.numbers):
+        found.append("the plate is numbered in steps; neighbors are looked for one number away")
+    if disk * 1.05 > free:
+        found.append(f"the frames need about {disk >> 20} MB and {free >> 20} MB are free")
+    decision = clip.facts.decision
+    if decision is not None and decision.trust == "inferred":
+        found.append(f"color space inferred: {decision.note}")
+    return tuple(found)

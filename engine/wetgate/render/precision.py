@@ -1,0 +1,82 @@
+"""What a file's samples can hold, and whether what was read back is what was meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.model.frame import SampleType, code_depth
+from wetgate.operators.base import Pixels
+
+_TIE = 1e-3
+"""How far from the middle between two codes a value must be to decide for one."""
+
+
+def quantized(pixels: Pixels, sample_type: SampleType) -> Pixels:
+    """Round to the nearest value that the sample type holds."""
+    depth = code_depth(sample_type)
+    if depth is not None:
+        top = np.float32((1 << depth) - 1)
+        codes = np.rint(np.clip(pixels, 0.0, 1.0) * top)
+        return np.asarray(codes / top, dtype=np.float32)
+    if sample_type == "half":
+        with np.errstate(over="ignore"):
+            return pixels.astype(np.float16).astype(np.float32)
+    return pixels
+
+
+def holds(wanted: Pixels, got: Pixels, sample_type: SampleType) -> bool:
+    """Whether `got` is `wanted` in the precision of the file.
+
+    Integer codes must be the nearest (either one at a tie); half and float must be the rounded
+    value bit for bit, NaN payloads included.
+    """
+    depth = code_depth(sample_type)
+    if depth is None:
+        return bool(same_bits(got, quantized(wanted, sample_type)).all())
+    top = float((1 << depth) - 1)
+    apart = np.abs(got - np.clip(wanted, 0.0, 1.0)) * np.float32(top)
+    # Comparing with "not greater" would let NaN pass.
+    return bool((apart <= 0.5 + _TIE).all())
+
+
+def same_bits(a: Pixels, b: Pixels) -> NDArray[np.bool_]:
+    """Compare float32 samples by their bits."""
+    return np.equal(
+        np.ascontiguousarray(a).view(np.uint32), np.ascontiguousarray(b).view(np.uint32)
+    )
+
+
+@dataclass(slots=True)
+class Change:
+    """Counts what differs from the source, band by band."""
+
+    pixels: int = 0
+    changed: int = 0
+    greatest: float = 0.0
+
+    def add(self, source: Pixels, got: Pixels) -> NDArray[np.bool_]:
+        """Compare a band of colors; return the `(h, w)` mask of pixels that differ."""
+        height, width, count = got.shape
+        self.pixels += height * width
+        apart = np.not_equal(
+            np.ascontiguousarray(got).view(np.uint32), np.ascontiguousarray(source).view(np.uint32)
+        )
+        mask: NDArray[np.bool_] = apart[..., 0].copy()
+        for channel in range(1, count):
+            mask |= apart[..., channel]
+        found = int(np.count_nonzero(mask))
+        if found:
+            self.changed += found
+            with np.errstate(invalid="ignore", over="ignore"):
+                difference = np.abs(got[mask] - source[mask])
+            finite = difference[np.isfinite(difference)]
+            self.greatest = max(self.greatest, float(finite.max(initial=0.0)))
+        return mask
+
+    @property
+    def share(self) -> float:
+        """Share of pixels that differ."""
+        return self.changed / self.pixels if self.pixels else 0.0

@@ -1,0 +1,77 @@
+"""Verify an output directory against its own record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wetgate.io.atomic import digest_file, is_temp_name
+from wetgate.model.errors import InputError, VerifyFailed, WetgateError
+from wetgate.render.manifest import CONTROL, DONE, FrameRecord, Journal
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify_output` found.
+
+    Attributes:
+        total: frames on record as written. good: those that are as recorded.
+        problems: one error for each that is not, and for strays.
+    """
+
+    directory: Path
+    total: int
+    good: int
+    problems: tuple[WetgateError, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 when everything is as recorded, else 7."""
+        return 7 if self.problems else 0
+
+
+def verify_output(directory: str | Path) -> VerifyReport:
+    """Hash every frame on record and compare it with the journal.
+
+    Raises:
+        InputError: when nothing is on record there.
+    """
+    folder = Path(directory)
+    records = Journal(folder / CONTROL).latest()
+    if not records:
+        raise InputError(
+            "no record of frames", path=folder, expected=f"a directory with {CONTROL} in it"
+        )
+    problems: list[WetgateError] = []
+    written = [r for _, r in sorted(records.items()) if r.status in DONE]
+    for record in written:
+        problem = _check_file(folder / record.file, record)
+        if problem is not None:
+            problems.append(problem)
+    good = len(written) - len(problems)
+    for _, record in sorted(records.items()):
+        if record.status == "failed":
+            problems.append(
+                VerifyFailed(f"failed: {record.error}", frame=record.frame, path=folder)
+            )
+    strays = sorted(p for p in folder.iterdir() if is_temp_name(p.name))
+    problems += [VerifyFailed("a temporary file was left behind", path=p) for p in strays]
+    return VerifyReport(folder, len(written), good, tuple(problems))
+
+
+def _check_file(path: Path, record: FrameRecord) -> VerifyFailed | None:
+    def wrong(found: str, expected: str) -> VerifyFailed:
+        return VerifyFailed(found, path=path, frame=record.frame, expected=expected)
+
+    try:
+        size = path.stat().st_size
+        if size != record.nbytes:
+            return wrong(f"{size} bytes", f"{record.nbytes} bytes as recorded")
+        digest = digest_file(path)
+    except FileNotFoundError:
+        return wrong("the frame is gone", "the file that was written")
+    except (OSError, InputError) as error:
+        return wrong(f"cannot be read: {error}", "the file that was written")
+    if digest != record.digest:
+        return wrong(digest, f"{record.digest} as recorded")
+    return None
