@@ -221,9 +221,7 @@ def _info(header: FileHeader, chosen: _Selection, path: Path) -> ImageInfo:
     lead = next((chosen.names[n] for n in _COLOR if n in chosen.names), None)
     lead = lead or next(iter(chosen.names.values()))
     sample_type: SampleType = "half" if types[lead] == "half" else "float"
-    attributes = {
-        printable(a.name): v for a in part.attributes if (v := part.value(a.name)) is not None
-    }
+    attributes = {printable(a.name): decode(a) for a in part.attributes}
     for name in _SHARED:
         shared = header.parts[0].value(name)
         if shared is not None:

@@ -232,7 +232,9 @@ def _drawn_blocks(frame: Frame, source: ExrPayload) -> list[Block]:
 
 def _new_part(frame: Frame, options: WriteOptions) -> _PartOut:
     """Lay out a frame that came from another format."""
-    exact_in_half = frame.sample_type in ("half", "uint8", "uint10")
+    # The codes of a movie have been through a matrix: no longer a few round numbers.
+    coded = frame.header.format != "movie" and frame.sample_type in ("uint8", "uint10")
+    exact_in_half = coded or frame.sample_type == "half"
     samples = to_half(frame.pixels, None) if exact_in_half else frame.pixels
     block = Block(frame.channels, samples)
     kind = "half" if exact_in_half else "float"

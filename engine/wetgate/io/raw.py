@@ -78,6 +78,12 @@ class RawFrame:
             non_finite=mask,
         )
 
+    def with_samples(self, samples: Samples) -> RawFrame:
+        """Return the frame with its samples, which travelled apart from the rest."""
+        if samples.ndim != 3 or samples.shape[2] != len(self.info.channels):
+            raise ValueError(f"samples of shape {samples.shape} for {self.info.channels}")
+        return replace(self, samples=samples)
+
     def with_payload(self, payload: object) -> RawFrame:
         """Return the frame with something riding along."""
         return replace(
