@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from wetgate.color.config import load_config
-from wetgate.render.plot import Curve, noise_plot, ticks
+from wetgate.render.plot import Curve, plot, ticks
 from wetgate.render.preview import data_uri, difference, display, shrink, telling_details
 from wetgate.render.report import (
     Comparison,
@@ -61,7 +61,7 @@ def picture(value: float = 0.5) -> str:
 
 
 def everything(text: str) -> ReportData:
-    curve = noise_plot([Curve(text, [0, 1, 2], [0.1, 0.2, 0.3])], x_label=text, y_label=text)
+    curve = plot([Curve(text, [0, 1, 2], [0.1, 0.2, 0.3])], x_label=text, y_label=text)
     row = Row(
         number=1001,
         status=text,
@@ -214,7 +214,7 @@ class TestPlot:
         assert 3 <= len(marks) <= 9
 
     def test_values_that_are_not_finite_are_left_out(self) -> None:
-        svg = noise_plot(
+        svg = plot(
             [Curve("red", [0, 1, float("nan")], [1, float("inf"), 2])], x_label="x", y_label="y"
         )
         assert "nan" not in svg

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,24 +16,28 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 62, _WIDTH - 14, 16, _HEIGHT - 46
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Noise of one channel: standard deviation against signal, in the same units."""
+    """A line through `x`, `y`, and the measured `dots` that it stands for."""
 
     name: str
-    signal: Sequence[float]
-    sigma: Sequence[float]
+    x: Sequence[float]
+    y: Sequence[float]
+    dots: Sequence[tuple[float, float]] = ()
 
 
-def noise_plot(curves: Sequence[Curve], *, x_label: str, y_label: str) -> Markup:
-    """Return a plot of noise curves. Points that are not finite are left out."""
+def plot(curves: Sequence[Curve], *, x_label: str, y_label: str) -> Markup:
+    """Return a plot of curves in the order red, green, blue. Points that are not finite are left out."""
     from markupsafe import Markup, escape
 
-    points = [_finite(curve) for curve in curves]
-    every = [point for line in points for point in line] or [(0.0, 0.0)]
+    lines = [_finite(zip(curve.x, curve.y, strict=True)) for curve in curves]
+    dots = [_finite(curve.dots) for curve in curves]
+    every = [point for points in (*lines, *dots) for point in points] or [(0.0, 0.0)]
     x_ticks = ticks(min(p[0] for p in every), max(p[0] for p in every))
     y_ticks = ticks(0.0, max(p[1] for p in every))
     place = _placing(x_ticks, y_ticks)
     parts = _axes(x_ticks, y_ticks, place)
-    for index, (curve, line) in enumerate(zip(curves, points, strict=True)):
+    for index, (curve, line) in enumerate(zip(curves, lines, strict=True)):
+        for x, y in (place(*p) for p in dots[index]):
+            parts.append(f'<circle class="k{index % 3} dot" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in line))
         key = _LEFT + 14 + 78 * index
         parts.append(f'<polyline class="curve c{index % 3}" points="{joined}"/>')
@@ -62,8 +66,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     return [step * k for k in range(first, last + 1)]
 
 
-def _finite(curve: Curve) -> list[tuple[float, float]]:
-    pairs = zip(curve.signal, curve.sigma, strict=True)
+def _finite(pairs: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
 
 

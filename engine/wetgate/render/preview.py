@@ -21,14 +21,15 @@ _LINEAR = "lin_rec709_scene"
 _SHOULDER = 0.6
 
 
-def display(pixels: Pixels, space: str, config: ColorConfig) -> Pixels:
+def display(pixels: Pixels, space: str, config: ColorConfig | None) -> Pixels:
     """Return color pixels as a display would show them: sRGB codes 0-1, `(h, w, 3)`.
 
     Log and linear pictures go to linear Rec.709, through a soft shoulder for what is brighter
-    than white, and to the sRGB curve. Display-referred pictures are shown as they are.
+    than white, and to the sRGB curve. Display-referred pictures are shown as they are, and so is
+    everything without a config, because nobody knows what it is.
     """
     rgb = np.nan_to_num(_as_rgb(pixels), nan=0.0, posinf=65504.0, neginf=0.0)
-    if config.encoding(space) in ("scene-linear", "log"):
+    if config is not None and config.encoding(space) in ("scene-linear", "log"):
         rgb = _srgb(_tone(config.processor(space, _LINEAR).apply(rgb)))
     return np.clip(rgb, 0, 1)
 

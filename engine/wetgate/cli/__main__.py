@@ -1,0 +1,5 @@
+"""`python -m wetgate.cli`."""
+
+from wetgate.cli.app import main
+
+main()

@@ -1,0 +1,89 @@
+"""Assemble the verbs, and turn what goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from wetgate.cli import bench, inspect, jobs, recipes, simulate
+from wetgate.cli.output import Output
+from wetgate.model.errors import Cancelled, WetgateError
+
+app = typer.Typer(
+    name="wetgate",
+    help="Restore film and video frame sequences, and change nothing else.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from wetgate import __version__
+
+        Output().line(f"wetgate {__version__}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Restore film and video frame sequences, and change nothing else."""
+
+
+app.command("restore")(jobs.restore)
+app.command("plan")(jobs.plan)
+app.command("chunk")(jobs.chunk)
+app.command("verify")(jobs.verify)
+app.command("inspect")(inspect.inspect)
+app.command("doctor")(inspect.doctor)
+app.command("simulate")(simulate.simulate)
+app.add_typer(recipes.app, name="recipes")
+app.command("bench")(bench.bench)
+
+# The class that carries usage errors has had several homes; its name has stayed.
+_UsageTrouble: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code (`ecosystem.md`: 0, 2 to 7, 130)."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; prints one line for every refusal."""
+    output = Output(json="--json" in arguments)
+    command: Any = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="wetgate", standalone_mode=False)
+    except WetgateError as error:
+        output.error(error)
+        return error.exit_code
+    except _UsageTrouble as error:
+        return _usage(error, output)
+    except (KeyboardInterrupt, typer.Abort):
+        output.error(Cancelled("interrupted", remedy="run it again with --resume"))
+        return Cancelled.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Exception, output: Output) -> int:
+    message: str = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if not message:  # `wetgate` alone: the help has been printed
+        return 2
+    hint = f"; see {context.command_path} --help" if context is not None else ""
+    output.error_text(message.rstrip(".") + hint, code="UsageError", exit_code=2)
+    return 2
