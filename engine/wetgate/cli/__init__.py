@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from wetgate.cli.app import main
 
-__all__ = ["main"]
+def main() -> None:
+    """Run the command line and exit with its code."""
+    from wetgate.cli.app import main as run_app
+
+    run_app()

@@ -31,7 +31,7 @@ class Pace:
         self._marks.append((time.monotonic() if now is None else now, done))
         first_time, first_done = self._marks[0]
         last_time, _ = self._marks[-1]
-        if done <= first_done or last_time <= first_time:
+        if done >= total or done <= first_done or last_time <= first_time:
             return None
         return (total - done) * (last_time - first_time) / (done - first_done)
 

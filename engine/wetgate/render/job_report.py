@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,7 +13,8 @@ from wetgate.io.formats import read_frame
 from wetgate.model.errors import WetgateError
 from wetgate.model.frame import Frame
 from wetgate.model.units import format_bytes, format_seconds
-from wetgate.operators.base import Pixels, Provenance
+from wetgate.operators.base import Operator, Pixels, Provenance
+from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, load_recipe
 from wetgate.render.analysis import load_analysis
 from wetgate.render.events import FrameReport, JobReport
@@ -35,10 +36,8 @@ from wetgate.render.report import (
 from wetgate.render.shelf import color_channels
 from wetgate.render.source import SourceClip, open_clip
 
-_log = logging.getLogger(__name__)
-
 PAGE = "report.html"
-AMPLIFICATION = 8
+AMPLIFICATION = 4
 _SHOWN_FRAMES = 3
 _LONGEST = 1280
 _CROP = 240
@@ -108,12 +107,13 @@ def _tiles(report: JobReport, plan: Plan, done: Sequence[FrameReport]) -> list[T
     highest = max((k for f in done for k, share in f.classes if share > 0), default=0)
     generated = max((f.generative_fraction for f in done), default=0.0)
     seconds = [f.seconds for f in done if f.status != "skipped"]
+    skipped = len(seconds) < len(done)
     tiles = [
         Tile(str(len(report.frames)), "frames"),
         Tile(f"{100 * changed:.1f} %", "of pixels changed"),
         Tile(_class_name(highest), "highest provenance class"),
         Tile(f"{100 * generated:.0f} %", "invented detail"),
-        Tile(format_seconds(report.seconds), "in all"),
+        Tile(format_seconds(report.seconds), "this run" if skipped else "in all"),
     ]
     if seconds:
         tiles.append(Tile(format_seconds(float(np.mean(seconds))), "a frame"))
@@ -149,12 +149,23 @@ def _steps(plan: Plan, recipe: Recipe, options: JobOptions) -> list[StepFacts]:
     steps = []
     for step, (name, version) in zip(recipe.steps, plan.operators, strict=True):
         strength = step.strength if options.strength is None else options.strength
-        shown: list[Fact] = [("strength", f"{strength:g}")]
-        shown += [(key, str(value)) for key, value in step.params.items()]
+        operator = make_operator(step.operator, step.params)
+        shown: list[Fact] = [("strength", f"{strength:g}"), *_settings(operator)]
+        radius = operator.spec.footprint.temporal_radius
+        shown.append(("sees", f"{radius} frames either side" if radius else "one frame"))
+        shown.append(("provenance", _class_name(operator.spec.provenance)))
         if options.matte is not None:
             shown.append(("matte", str(options.matte)))
         steps.append(StepFacts(name=name, note=f"version {version}", facts=tuple(shown)))
     return steps
+
+
+def _settings(operator: Operator) -> list[Fact]:
+    """Return an operator's parameters, those left at their defaults too."""
+    if not dataclasses.is_dataclass(operator):
+        return []
+    names = [field.name for field in dataclasses.fields(operator)]
+    return [(name.replace("_", " "), str(getattr(operator, name))) for name in names]
 
 
 def _row(frame: FrameReport, record: FrameRecord | None, plan: Plan) -> Row:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _WIDTH, _HEIGHT = 560, 300
+_LETTER = 6.6
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, _WIDTH - 14, 16, _HEIGHT - 46
 
 
@@ -25,7 +26,7 @@ class Curve:
 
 
 def plot(curves: Sequence[Curve], *, x_label: str, y_label: str) -> Markup:
-    """Return a plot of curves in the order red, green, blue. Points that are not finite are left out."""
+    """Return a plot of curves in red, green, blue; points that are not finite are left out."""
     from markupsafe import Markup, escape
 
     lines = [_finite(zip(curve.x, curve.y, strict=True)) for curve in curves]
@@ -35,14 +36,15 @@ def plot(curves: Sequence[Curve], *, x_label: str, y_label: str) -> Markup:
     y_ticks = ticks(0.0, max(p[1] for p in every))
     place = _placing(x_ticks, y_ticks)
     parts = _axes(x_ticks, y_ticks, place)
+    key = _LEFT + 14.0
     for index, (curve, line) in enumerate(zip(curves, lines, strict=True)):
         for x, y in (place(*p) for p in dots[index]):
             parts.append(f'<circle class="k{index % 3} dot" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in line))
-        key = _LEFT + 14 + 78 * index
         parts.append(f'<polyline class="curve c{index % 3}" points="{joined}"/>')
-        parts.append(f'<circle class="k{index % 3}" cx="{key}" cy="{_TOP + 2}" r="4"/>')
-        parts.append(f'<text x="{key + 9}" y="{_TOP + 6}">{escape(curve.name)}</text>')
+        parts.append(f'<circle class="k{index % 3}" cx="{key:.0f}" cy="{_TOP + 2}" r="4"/>')
+        parts.append(f'<text x="{key + 9:.0f}" y="{_TOP + 6}">{escape(curve.name)}</text>')
+        key += 34 + _LETTER * len(curve.name)
     parts.append(
         f'<text x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">'
         f"{escape(x_label)}</text>"
