@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wetgate.color.nonfinite import non_finite_mask, restore
-from wetgate.model.errors import DiskFull, OutOfMemory, WetgateError
+from wetgate.color.delta import premultiply
+from wetgate.model.errors import BackendError, DiskFull, InputError, OutOfMemory, WetgateError
 from wetgate.model.frame import Frame
-from wetgate.operators.base import Pixels
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import Encoding
 from wetgate.render.events import FrameReport
@@ -155,31 +154,20 @@ class Executor:
 
 def _is_of_one_frame(error: WetgateError) -> bool:
     """Whether an error speaks of one frame: unreadable input, or a result of an operator."""
-    from wetgate.model.errors import BackendError, InputError
-
     return isinstance(error, InputError | BackendError) and not isinstance(error, OutOfMemory)
 
 
 def _into_space(frame: Frame, shelved: ShelvedFrame, target: OutputSpace) -> Frame:
-    """Convert the colors of a whole frame; NaN, Inf and other channels keep their bits."""
+    """Convert the colors of a whole frame; other channels keep their bits."""
     pixels = frame.pixels.copy() if frame.pixels is shelved.shell.pixels else frame.pixels
     index = list(shelved.color_index)
     for band in row_bands(pixels.shape):
-        color: Pixels = np.ascontiguousarray(pixels[band][..., index])
-        alpha = None
-        if shelved.alpha is not None:
-            alpha = shelved.alpha.rows(band.start, band.stop)
-        mask = non_finite_mask(color)
-        plain = color if mask is None else np.where(mask[..., None], np.float32(0), color)
-        encoding = target.encoding
-        out = Encoding.encode(encoding, plain, alpha)
-        if encoding.premultiplied and alpha is not None:
-            from wetgate.color.delta import premultiply
-
+        color = np.ascontiguousarray(pixels[band][..., index])
+        alpha = None if shelved.alpha is None else shelved.alpha.rows(band.start, band.stop)
+        out = target.encoding.encode(color, alpha)
+        if target.encoding.premultiplied and alpha is not None:
             out = premultiply(out, alpha[..., 0])
-        pixels[band.start : band.stop][..., index] = restore(
-            np.array(out, dtype=np.float32), color, mask
-        )
+        pixels[band][..., index] = out
     return frame.replace_pixels(pixels, color_space=target.name)
 
 

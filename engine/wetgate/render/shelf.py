@@ -206,12 +206,9 @@ class Shelf:
     def retain(self, wanted: Callable[[int], bool]) -> None:
         """Drop every frame that is not wanted any more; failures are remembered."""
         with self._lock:
-            gone = [
-                n for n, f in self._frames.items() if isinstance(f, ShelvedFrame) and not wanted(n)
-            ]
-            for number in gone:
-                frame = self._frames.pop(number)
-                if isinstance(frame, ShelvedFrame):
+            for number, frame in list(self._frames.items()):
+                if isinstance(frame, ShelvedFrame) and not frame.pinned and not wanted(number):
+                    del self._frames[number]
                     frame.release()
 
     def prefetch(self, numbers: Iterable[int]) -> None:
