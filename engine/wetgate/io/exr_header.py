@@ -55,7 +55,7 @@ class Attribute:
 
     def packed(self) -> bytes:
         """Return its bytes in a file."""
-        name, kind = (t.encode("utf-8", "surrogateescape") for t in (self.name, self.type))
+        name, kind = _bytes(self.name), _bytes(self.type)
         return name + b"\0" + kind + b"\0" + struct.pack("<i", len(self.value)) + self.value
 
 
@@ -163,7 +163,7 @@ class FileHeader:
     def packed(self) -> bytes:
         """Return the bytes from the start of the file to the chunk tables."""
         flags = self.flags
-        if any(len(t.encode()) > 31 for p in self.parts for a in p.attributes for t in _texts(a)):
+        if any(len(_bytes(t)) > 31 for p in self.parts for a in p.attributes for t in _texts(a)):
             flags |= _LONG_NAMES
         body = b"".join(p.packed() for p in self.parts)
         return MAGIC + struct.pack("<I", 2 | flags) + body + (b"\0" if self.is_multipart else b"")
@@ -311,9 +311,13 @@ def _numbers(form: str) -> Callable[[bytes], object]:
     return read
 
 
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 def printable(text: str) -> str:
     """Return a name with bytes that are no text spelled out, fit for any report."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _bytes(text).decode("utf-8", "backslashreplace")
 
 
 def _text(value: bytes) -> str:

@@ -150,8 +150,8 @@ def _copy_rest(source: int, target: int) -> None:
 _NUMPY = {"uint32": (0, "<u4"), "float16": (1, "<f2"), "float32": (2, "<f4")}
 
 
-def write_carrier(path: Path, box: Box, channels: Mapping[str, Samples]) -> tuple[str, ...]:
-    """Write an uncompressed scan-line EXR of channels of any types; return their order.
+def write_carrier(path: Path, box: Box, channels: Mapping[str, Samples]) -> None:
+    """Write an uncompressed scan-line EXR of channels of any types.
 
     The image library writes channels of several types exactly only when it copies them from a
     file; this is that file.
@@ -194,4 +194,3 @@ def write_carrier(path: Path, box: Box, channels: Mapping[str, Samples]) -> tupl
             file.write(lines.tobytes())
     except OSError as error:
         raise output_error(error, path) from error
-    return names

@@ -130,7 +130,9 @@ def _write_chunks(parts: Sequence[_PartOut], scratch: Path) -> None:
             carrier = AtomicFile(scratch)
             carriers.append(carrier)
             box = Box.of_size(part.layout.width, part.layout.height)
-            order = write_carrier(carrier.temp, box, dict(part.columns()))
+            write_carrier(carrier.temp, box, dict(part.columns()))
+            with ImageReader(carrier.temp, "openexr", _OUR_OWN) as reader:
+                order = reader.part(0).channels  # copied by position, not by name
             outputs.append(Output(_reordered(part.layout, order), carrier=carrier.temp))
         write_images(scratch, "openexr", outputs)
     finally:

@@ -294,7 +294,7 @@ def output_sequence(out: str | Path, source: FrameSequence) -> FrameSequence:
             )
         target = source.renamed(path.parent, named.pattern)
     elif path.is_dir() or not known:
-        target = source.renamed(path)
+        target = source.renamed(path, _still_names(source))
     elif len(source.numbers) == 1:
         target = source.renamed(path.parent, path.name.replace("%", "%%"))
     else:
@@ -304,6 +304,20 @@ def output_sequence(out: str | Path, source: FrameSequence) -> FrameSequence:
             expected=f"a directory or a pattern such as {path.stem}.%04d{path.suffix}",
         )
     return replace(target, missing=frozenset())
+
+
+def _still_names(source: FrameSequence) -> str | None:
+    """Return a pattern for the frames of a movie, which has one name for all; else None."""
+    name = source.name(source.numbers[0])
+    if Path(name).suffix.lower() not in MOVIE_SUFFIXES:
+        return None
+    return printf_pattern(f"{Path(name).stem}.", 4, ".exr")
+
+
+def movie_sequence(path: Path, first: int, count: int) -> FrameSequence:
+    """Return the frames inside one movie file: every number has the same path."""
+    numbers = tuple(range(first, first + count))
+    return FrameSequence(path.parent, path.name.replace("%", "%%"), numbers)
 
 
 def same_file_tree(outer: Path, inner: Path) -> bool:
