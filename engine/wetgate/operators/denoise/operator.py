@@ -50,7 +50,7 @@ class DenoiseOperator:
     """
 
     radius: int = 3
-    step: int = 4
+    step: int = 3
     sigma_scale: float = 1.0
     grain_keep: float = 0.0
 
@@ -115,7 +115,7 @@ class _Pass:
 
 @dataclass(frozen=True, slots=True)
 class _FirstPass(_Pass):
-    threshold: float = 3.0
+    threshold: float = 2.9
 
     def survey_frame(
         self, whole: Pixels, analysis: Analysis, facts: SourceFacts

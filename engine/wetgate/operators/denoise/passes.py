@@ -23,6 +23,10 @@ HALO = 2 * (SEARCH_HERE + PATCH) + REACH + 8
 """Patches of a tile reach `SEARCH_HERE + PATCH` px out, so do the patches they are matched with;
 from there motion reaches on, and the fusion's weight looks at 5 px and its kernel at 2."""
 
+WIENER_NOISE = 0.8
+"""Noise variance that the second pass assumes, as a share of the measured one: the guide still
+holds some noise, which the Wiener rule would otherwise take for signal it need not keep."""
+
 Planes = NDArray[np.float32]
 """float32 `(channel, height, width)` in noise units; channel 0 is luma."""
 
@@ -104,7 +108,7 @@ def first_pass(window: Window, noise: ShotNoise, *, step: int, threshold: float)
     )
     return _collaborate(
         window, planes, [], guide, flows, noise, step,
-        group_size=16, per_frame=3, hard=threshold, distance=1e30,
+        share=1.0, group_size=16, per_frame=3, hard=threshold, distance=1e30,
     )  # fmt: skip
 
 
@@ -119,10 +123,10 @@ def second_pass(window: Window, noise: ShotNoise, *, step: int) -> Planes:
     ]
     guide = [None if b is None else np.ascontiguousarray(b[0]) for b in basic]
     flows = _flows(window.pairs, window.valid)
-    mean_variance = float(noise.spectrum[0].mean())
+    distance = 2.0 * PATCH * PATCH * float(noise.spectrum[0].mean())
     return _collaborate(
         window, planes, basic, guide, flows, noise, step,
-        group_size=32, per_frame=6, hard=0.0, distance=2.0 * PATCH * PATCH * mean_variance,
+        share=WIENER_NOISE, group_size=32, per_frame=6, hard=0.0, distance=distance,
     )  # fmt: skip
 
 
@@ -135,6 +139,7 @@ def _collaborate(
     noise: ShotNoise,
     step: int,
     *,
+    share: float,
     group_size: int,
     per_frame: int,
     hard: float,
@@ -156,7 +161,7 @@ def _collaborate(
         (tile.x0, tile.y0, tile.x1, tile.y1),
         (ref_x - window.region.x0).tolist(),
         (ref_y - window.region.y0).tolist(),
-        noise.spectrum,
+        noise.spectrum * np.float32(share),
         noise.gain,
         noise.gain_range,
         {
