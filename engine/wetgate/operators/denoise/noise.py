@@ -29,7 +29,7 @@ class ChannelNoise:
 
     Attributes:
         a, b, c: variance polynomial in the working encoding.
-        low, high: range of the signal it was measured on; outside, the ends' variance holds.
+        low, high: range of the signal it was measured on.
         clips_low, clips_high: whether the source cut noise off at 0 and at 1.
     """
 
@@ -42,12 +42,20 @@ class ChannelNoise:
     clips_high: bool = False
 
     def variance(self, x: _Float) -> _Float:
-        """Return the variance before clipping; never below a hundredth of its mean."""
-        t = np.clip(x, self.low, self.high)
+        """Return the variance before clipping; never below a hundredth of its mean.
+
+        Beyond the measured range the curve goes on straight, by no more than a factor of four.
+        """
         ends = np.linspace(self.low, self.high, 33)
-        curve = self.a + self.b * ends + self.c * ends**2
+        curve = self._polynomial(ends)
         floor = max(float(np.mean(np.maximum(curve, 0.0))) * 0.01, 1e-16)
-        return np.maximum(self.a + self.b * t + self.c * t**2, floor)
+        t = np.clip(x, self.low, self.high)
+        inside = np.maximum(self._polynomial(t), floor)
+        straight = inside + (self.b + 2.0 * self.c * t) * (x - t)
+        return np.maximum(np.clip(straight, 0.25 * inside, 4.0 * inside), floor)
+
+    def _polynomial(self, x: _Float) -> _Float:
+        return self.a + self.b * x + self.c * x**2
 
     @property
     def clips(self) -> bool:

@@ -1,0 +1,129 @@
+"""The denoise operator as the engine calls it: its law, its ends, its quality."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from wetgate.model.errors import RecipeError
+from wetgate.operators.base import SourceFacts
+from wetgate.operators.denoise.operator import DenoiseOperator
+from wetgate.operators.registry import make_operator
+from wetgate.operators.verbs import assert_footprint_honest, run_operator
+from wetgate.simulate.resample import sample_grid
+
+WIDTH, HEIGHT = 120, 96
+SIGMA = 20 / 255
+_Frames = dict[int, NDArray[np.float32]]
+
+
+def _facts(sample_type: str = "float", channels: int = 3) -> SourceFacts:
+    return SourceFacts(
+        sample_type=sample_type,  # type: ignore[arg-type]
+        width=WIDTH,
+        height=HEIGHT,
+        channels=channels,
+        is_log_working=False,
+    )
+
+
+def _clean(frames: int = 7) -> _Frames:
+    rng = np.random.default_rng(21)
+    y, x = np.mgrid[0:160, 0:200]
+    picture = np.full((160, 200, 3), 0.45, np.float32)
+    for _ in range(50):
+        cx, cy, r = rng.integers(0, 200), rng.integers(0, 160), rng.integers(4, 30)
+        picture[(x - cx) ** 2 + (y - cy) ** 2 < r * r] = rng.random(3) * 0.8 + 0.1
+    picture += (0.06 * np.sin(x * 0.7 + y * 0.3))[..., None].astype(np.float32)
+    size = WIDTH, HEIGHT
+    return {
+        1001 + i: sample_grid(picture, size, (10.2 + 2.3 * i, 8.7 + 0.8 * i), 1.0)
+        for i in range(frames)
+    }
+
+
+def _noisy(clean: _Frames, sigma: float = SIGMA) -> _Frames:
+    return {
+        n: (f + sigma * np.random.default_rng(n).standard_normal(f.shape)).astype(np.float32)
+        for n, f in clean.items()
+    }
+
+
+def _psnr(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(-10 * np.log10(np.mean((a.astype(np.float64) - b) ** 2)))
+
+
+CLEAN = _clean()
+NOISY = _noisy(CLEAN)
+
+
+def test_tiles_and_far_frames_never_show() -> None:
+    assert_footprint_honest(DenoiseOperator(radius=1, step=4), NOISY, 1004, facts=_facts())
+
+
+def test_gray_pictures_are_denoised_too() -> None:
+    gray = {n: np.ascontiguousarray(f[..., 1:2]) for n, f in NOISY.items()}
+    out = run_operator(DenoiseOperator(radius=1), gray, 1004, facts=_facts(channels=1))
+    assert _psnr(out, CLEAN[1004][..., 1:2]) > _psnr(gray[1004], CLEAN[1004][..., 1:2]) + 7
+
+
+def test_noise_goes_and_the_picture_stays() -> None:
+    operator = DenoiseOperator(radius=2)
+    out = run_operator(operator, NOISY, 1004, facts=_facts())
+    assert _psnr(out, CLEAN[1004]) > _psnr(NOISY[1004], CLEAN[1004]) + 9.5
+    assert abs(float(np.mean(out - CLEAN[1004]))) < 0.002
+
+
+def test_the_first_and_the_last_frame_come_back_nearly_as_good() -> None:
+    operator = DenoiseOperator(radius=1)
+    middle = _psnr(run_operator(operator, NOISY, 1004, facts=_facts()), CLEAN[1004])
+    for end in (1001, 1007):
+        out = run_operator(operator, NOISY, end, facts=_facts())
+        assert _psnr(out, CLEAN[end]) > middle - 1.5
+
+
+def test_a_shot_without_noise_comes_back_bit_for_bit() -> None:
+    still = {n: CLEAN[1001] for n in range(1001, 1004)}
+    flat = {n: np.round(f * 0 + 0.5, 2).astype(np.float32) for n, f in still.items()}
+    out = run_operator(DenoiseOperator(radius=1), flat, 1002, facts=_facts("uint10"))
+    assert np.array_equal(out, flat[1002])
+
+
+def test_grain_keep_mixes_exactly_what_was_removed() -> None:
+    def run(keep: float) -> NDArray[np.float32]:
+        operator = DenoiseOperator(radius=1, step=4, grain_keep=keep)
+        return run_operator(operator, NOISY, 1004, facts=_facts())
+
+    none, some, everything = run(0.0), run(0.3), run(1.0)
+    assert np.array_equal(everything, NOISY[1004])
+    assert np.array_equal(some, none + np.float32(0.3) * (NOISY[1004] - none))
+
+
+def test_dark_clipped_noise_leaves_no_lift_of_the_blacks() -> None:
+    dark = {n: (f * 0.2).astype(np.float32) for n, f in CLEAN.items()}
+    clipped = {
+        n: (np.clip(np.rint(f * 255), 0, 255) / 255).astype(np.float32)
+        for n, f in _noisy(dark, 30 / 255).items()
+    }
+    out = run_operator(DenoiseOperator(radius=2), clipped, 1004, facts=_facts("uint8"))
+    source_bias = float(np.mean(clipped[1004] - dark[1004])) * 255
+    assert source_bias > 3.0
+    assert abs(float(np.mean(out - dark[1004]))) * 255 < 0.5
+    assert _psnr(out, dark[1004]) > _psnr(clipped[1004], dark[1004]) + 12
+
+
+def test_values_beyond_zero_and_one_are_kept() -> None:
+    stretched = {n: (f * 6 - 2).astype(np.float32) for n, f in CLEAN.items()}
+    noisy = _noisy(stretched, 0.3)
+    out = run_operator(DenoiseOperator(radius=1), noisy, 1004, facts=_facts())
+    assert out.min() < -1.0
+    assert out.max() > 3.0
+    assert _psnr(out, stretched[1004]) > _psnr(noisy[1004], stretched[1004]) + 8
+
+
+@pytest.mark.parametrize(
+    "params", [{"radius": 9}, {"step": 1}, {"grain_keep": 1.5}, {"sigma_scale": 0}, {"strenght": 1}]
+)
+def test_wrong_parameters_are_refused(params: dict[str, object]) -> None:
+    with pytest.raises(RecipeError):
+        make_operator("denoise", params)

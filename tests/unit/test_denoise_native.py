@@ -1,0 +1,213 @@
+"""The native loops against plain numpy written from the same description."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from wetgate import _native
+
+P = 8
+_Array = NDArray[np.float64]
+
+
+def _dct() -> _Array:
+    k, i = np.arange(P)[:, None], np.arange(P)[None, :]
+    m = np.sqrt(2 / P) * np.cos(np.pi * (i + 0.5) * k / P)
+    m[0] /= np.sqrt(2)
+    return np.asarray(m)
+
+
+def _haar(n: int) -> _Array:
+    h = np.eye(n)
+    length = n
+    while length > 1:
+        step = np.eye(n)
+        step[:length, :length] = 0
+        for i in range(length // 2):
+            step[i, 2 * i] = step[i, 2 * i + 1] = np.sqrt(0.5)
+            step[length // 2 + i, 2 * i] = np.sqrt(0.5)
+            step[length // 2 + i, 2 * i + 1] = -np.sqrt(0.5)
+        h = step @ h
+        length //= 2
+    return h
+
+
+def _patch(plane: _Array, x: int, y: int) -> _Array:
+    return plane[y : y + P, x : x + P]
+
+
+def _window() -> _Array:
+    taps = np.kaiser(P, 2.0)
+    return np.outer(taps, taps)
+
+
+def _matches(guides, center, flows, index, rx, ry, par):  # type: ignore[no-untyped-def]
+    """Candidates by the description: best of each neighbor, then the best of all."""
+    height, width = guides[center].shape
+    reference = _patch(guides[center], rx, ry)
+
+    def scan(frame: int, cx: int, cy: int, radius: int) -> list[tuple[float, int, int, int]]:
+        found = []
+        for y in range(max(cy - radius, 0), min(cy + radius, height - P) + 1):
+            for x in range(max(cx - radius, 0), min(cx + radius, width - P) + 1):
+                if frame == center and (x, y) == (rx, ry):
+                    continue
+                d = float(((reference - _patch(guides[frame], x, y)) ** 2).sum())
+                if d < par["threshold"]:
+                    found.append((d, frame, x, y))
+        return found
+
+    everything = scan(center, rx, ry, par["radius_here"])
+    for frame, flow in enumerate(flows):
+        if frame == center or guides[frame] is None:
+            continue
+        local = scan(frame, rx, ry, par["radius_there"] // 2)
+        if flow is not None:
+            dx, dy = (int(v) for v in flow[index])
+            if max(abs(dx), abs(dy)) <= par["reach"]:
+                local += scan(frame, rx + dx, ry + dy, par["radius_there"])
+        everything += sorted(set(local))[: par["per_frame"]]
+    best = sorted(everything)[: par["group_size"] - 1]
+    size = 1 << int(np.log2(len(best) + 1))
+    return [(0.0, center, rx, ry), *best[: size - 1]]
+
+
+def _collaborate(noisy, basic, guides, flows, refs_x, refs_y, noise, par):  # type: ignore[no-untyped-def]
+    center = len(noisy) // 2
+    shape = noisy[center].shape
+    total, weight = np.zeros(shape), np.zeros(shape)
+    d, kaiser = _dct(), _window()
+    for j, ry in enumerate(refs_y):
+        for i, rx in enumerate(refs_x):
+            group = _matches(guides, center, flows, (j, i), rx, ry, par)
+            h = _haar(len(group))
+            for c in range(shape[0]):
+
+                def transform(frames, c=c, group=group, h=h):  # type: ignore[no-untyped-def]
+                    spectra = [d @ _patch(frames[f][c], x, y) @ d.T for _, f, x, y in group]
+                    return np.tensordot(h, np.array(spectra), 1)
+
+                coefficients, variance = transform(noisy), noise[c].reshape(P, P).T
+                if basic:
+                    guide = transform(basic) ** 2
+                    gain = guide / (guide + variance)
+                else:
+                    gain = (coefficients**2 > par["hard"] ** 2 * variance).astype(float)
+                    gain[0, 0, 0] = 1.0
+                left = float((gain**2 * variance).sum())
+                back = np.tensordot(h.T, coefficients * gain, 1)
+                for k, (_, f, x, y) in enumerate(group):
+                    if f == center:
+                        total[c, y : y + P, x : x + P] += kaiser / left * (d.T @ back[k] @ d)
+                        weight[c, y : y + P, x : x + P] += kaiser / left
+    return total / weight
+
+
+@pytest.mark.parametrize("wiener", [False, True])
+def test_collaborate_equals_the_plain_version(wiener: bool) -> None:
+    rng = np.random.default_rng(2)
+    height, width = 26, 30
+    clean = np.cumsum(rng.standard_normal((3, height, width)), axis=2) * 0.5
+    noisy = [clean + rng.standard_normal(clean.shape) for _ in range(3)]
+    basic = [clean + 0.3 * rng.standard_normal(clean.shape) for _ in range(3)] if wiener else []
+    guides = [(b if wiener else n)[0] for b, n in zip(basic or noisy, noisy, strict=True)]
+    refs_x, refs_y = [0, 4, 8, 12, 16, 20, 22], [0, 4, 8, 12, 16, 18]
+    flows = [rng.integers(-3, 4, (6, 7, 2)).astype(np.int16), None, None]
+    noise = (0.5 + rng.random((3, 64))).astype(np.float32)
+    par = {
+        "radius_here": 3, "radius_there": 2, "group_size": 8, "per_frame": 2,
+        "reach": 2, "threshold": 1e9, "hard": 2.5,
+    }  # fmt: skip
+    to32 = [np.ascontiguousarray(n, np.float32) for n in noisy]
+    got = _native.collaborate(
+        to32,
+        [np.ascontiguousarray(b, np.float32) for b in basic],
+        [np.ascontiguousarray(g, np.float32) for g in guides],
+        flows,
+        (0, 0, width, height),
+        (0, 0, width, height),
+        refs_x,
+        refs_y,
+        noise,
+        None,
+        (0.0, 1.0),
+        par,
+    )
+    want = _collaborate(noisy, basic, guides, flows, refs_x, refs_y, noise, par)
+    # Thresholds and the order of near-equal matches may fall differently in single precision;
+    # such a coefficient is small against the picture, and rare.
+    error = np.abs(got - want)
+    assert np.median(error) < 1e-5
+    assert np.mean(error > 1e-3) < (0.002 if wiener else 0.02)
+
+
+def test_lowpass_is_the_binomial_with_edges_repeated() -> None:
+    plane = np.random.default_rng(0).random((13, 17), dtype=np.float32)
+    padded = np.pad(plane.astype(np.float64), 1, mode="edge")
+    taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    want = sum(taps[j, i] * padded[j : j + 13, i : i + 17] for j in range(3) for i in range(3))
+    assert np.abs(_native.lowpass(plane, (0, 0, 17, 13)) - want).max() < 1e-6
+
+
+def test_fusion_averages_what_agrees_and_leaves_out_what_does_not() -> None:
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[0:64, 0:80]
+    clean = (10 * np.sin(x * 0.2) * np.cos(y * 0.15)).astype(np.float32)
+    frames = [(clean + rng.standard_normal(clean.shape)).astype(np.float32) for _ in range(5)]
+    frames[4] = frames[4] + np.float32(40)  # another picture: must not bleed in
+    low = [_native.lowpass(f, (0, 0, 80, 64)) for f in frames]
+    still = np.zeros((64, 80, 2), np.int16)
+    flows = [still, still, None, still, still]
+    variance = 2 * (6 / 16) ** 2  # of the low-passed difference of two unit noises
+    fused = _native.fuse(frames, low, flows, (0, 0, 80, 64), (0, 0), 1, 16.0, variance)
+    inner = np.s_[8:-8, 8:-8]
+    assert np.std((fused - clean)[inner]) < 0.6  # four frames of unit noise: 0.5
+    assert abs(np.mean((fused - clean)[inner])) < 0.1
+
+
+def test_fusion_follows_a_known_shift() -> None:
+    rng = np.random.default_rng(6)
+    wide = np.cumsum(rng.standard_normal((60, 90)), axis=1).astype(np.float32)
+    wide -= wide.mean()
+    center, moved = wide[:, 10:74].copy(), wide[:, 7:71].copy()  # picture moves 3 px right
+    low = [_native.lowpass(f, (0, 0, 64, 60)) for f in (moved, center, moved)]
+    flow = np.zeros((60, 64, 2), np.int16)
+    flow[..., 0] = 3 * 32
+    fused = _native.fuse(
+        [moved, center, moved], low, [flow, None, flow], (0, 0, 64, 60), (0, 0), 1, 16.0, 0.3
+    )
+    assert np.abs(fused - center)[:, :58].max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise": np.ones((3, 63), np.float32)},
+        {"tile": (0, 0, 40, 8)},
+        {"ref_x": [30]},
+        {"guide": [None]},
+    ],
+)
+def test_collaborate_refuses_what_does_not_fit(change: dict[str, object]) -> None:
+    frame = np.zeros((3, 16, 16), np.float32)
+    call: dict[str, object] = {
+        "noisy": [frame],
+        "basic": [],
+        "guide": [frame[0]],
+        "flow": [None],
+        "frame": (0, 0, 16, 16),
+        "tile": (0, 0, 16, 16),
+        "ref_x": [0, 8],
+        "ref_y": [0, 8],
+        "noise": np.ones((3, 64), np.float32),
+        "level": None,
+        "level_range": (0.0, 1.0),
+        "parameters": {
+            "radius_here": 1, "radius_there": 1, "group_size": 4, "per_frame": 1,
+            "reach": 1, "threshold": 1.0, "hard": 1.0,
+        },
+    }  # fmt: skip
+    call.update(change)
+    with pytest.raises(ValueError, match="denoise"):
+        _native.collaborate(**call)  # type: ignore[arg-type]
