@@ -188,7 +188,7 @@ class _Cursor:
         self.path = path
         self.at = 0
         self._file = open(path, "rb")  # noqa: SIM115 - closed by `close`
-        self._data = b""
+        self._data = bytearray()
 
     def close(self) -> None:
         self._file.close()
@@ -206,7 +206,7 @@ class _Cursor:
 
     def take(self, count: int) -> bytes:
         self._need(self.at + count)
-        found = self._data[self.at : self.at + count]
+        found = bytes(self._data[self.at : self.at + count])
         self.at += count
         return found
 

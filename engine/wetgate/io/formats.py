@@ -101,6 +101,8 @@ def sniff_format(path: Path) -> str:
         UnsupportedImage: when it is no format that wetgate reads.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would block for ever
+            raise FrameReadError("is no ordinary file", path=path)
         with open(path, "rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:

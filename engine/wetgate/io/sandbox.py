@@ -80,6 +80,8 @@ class _Child:
             if not isinstance(answer, wire.Answer):
                 raise ValueError("the decoder did not answer")
             return self._build(answer, body, request, finish)
+        except TimeoutError:
+            raise
         except (OSError, pickle.UnpicklingError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(str(error)) from error
 
@@ -90,7 +92,9 @@ class _Child:
         request: wire.Request,
         finish: Callable[[object], Frame | None],
     ) -> object:
-        view = self._arena.view(max(answer.used, 1), answer.generation)
+        view = memoryview(b"")
+        if answer.used:
+            view = self._arena.view(answer.used, answer.generation)
         places = answer.places
         if any(o < 0 or s < 0 or o + s > answer.used for o, s in places):
             raise ValueError("places lie outside the shared memory")
