@@ -205,6 +205,19 @@ class TestJobs:
         assert CINEON in page
         assert "<svg" in page
 
+    @pytest.mark.skipif(os.name == "nt", reason="such names cannot exist there")
+    def test_hostile_names_do_not_reach_the_page_as_markup(
+        self, plate: Path, tmp_path: Path
+    ) -> None:
+        evil = tmp_path / "<img src=x onerror=alert(1)>"
+        evil.mkdir()
+        for frame in plate.glob("*.dpx"):
+            (evil / frame.name).write_bytes(frame.read_bytes())
+        assert self.restore(evil, tmp_path / "out", "--recipe", "identity") == 0
+        page = (tmp_path / "out" / "report.html").read_text("utf-8")
+        assert "<img src=x" not in page
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
     def test_python_api_does_the_same(self, plate: Path, tmp_path: Path) -> None:
         import wetgate
 
@@ -224,7 +237,7 @@ class TestJobs:
         self, plate: Path, tmp_path: Path
     ) -> None:
         big = tmp_path / "big"
-        assert simulate(big, "--frames", "1001-1040", "--size", "480x270") == 0
+        assert simulate(big, "--frames", "1001-1012", "--size", "224x126") == 0
         out = tmp_path / "out"
         words = ["restore", str(big), "--out", str(out), "--input-space", CINEON, "--threads", "1"]
         job = subprocess.Popen(
@@ -239,4 +252,26 @@ class TestJobs:
         assert "Traceback" not in said
         assert not list(out.glob(".*wetgate-tmp"))
         done = len(list(out.glob("*.dpx")))
-        assert 0 < done < 40
+        assert 0 < done < 12
+        assert run([*words, "--resume"]) == 0
+        assert len(list(out.glob("*.dpx"))) == 12
+
+    @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent otherwise there")
+    def test_a_second_interrupt_ends_at_once(self, plate: Path, tmp_path: Path) -> None:
+        big = tmp_path / "big"
+        assert simulate(big, "--frames", "1001-1006", "--size", "480x270") == 0
+        out = tmp_path / "out"
+        words = ["restore", str(big), "--out", str(out), "--input-space", CINEON, "--threads", "1"]
+        job = subprocess.Popen(
+            command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        deadline = time.monotonic() + 60
+        while not (out / ".wetgate").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        job.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        job.send_signal(signal.SIGINT)
+        _, said = job.communicate(timeout=60)
+        assert job.returncode == 130, said
+        assert "Traceback" not in said

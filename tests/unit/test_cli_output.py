@@ -1,17 +1,21 @@
-"""How the command line speaks: JSON values, amounts, time left."""
+"""How the command line speaks: JSON values, amounts, time left, progress."""
 
+import io
 import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from wetgate.cli.output import Output, plain
-from wetgate.cli.progress import Pace
+from wetgate.cli.progress import Pace, job_view
 from wetgate.model.errors import FrameReadError, UsageError
 from wetgate.model.units import format_bytes, format_seconds, parse_bytes
 from wetgate.operators.base import Provenance
+from wetgate.render.events import AnalysisProgress, FrameDone, FrameReport, Planned, Warned
 
 
 @dataclass(frozen=True)
@@ -100,3 +104,55 @@ class TestPace:
         for step in range(100, 130):
             left = pace.update(step, 1000, now=1000 + (step - 100) * 1.0)
         assert left == pytest.approx(1000 - 129, rel=0.01)
+
+
+def events() -> list[Any]:
+    plan: Any = SimpleNamespace(frames=(1001, 1002), missing=(1003,))
+    return [
+        Planned(plan),
+        AnalysisProgress("cuts", 1, 2),
+        AnalysisProgress("cuts", 2, 2),
+        FrameDone(FrameReport(number=1001, status="written", changed_fraction=0.5, seconds=1.5)),
+        Warned("the [bold]light[/bold] flickers"),
+        FrameDone(FrameReport(number=1002, status="skipped")),
+        FrameDone(FrameReport(number=1003, status="failed", error="no such [red]file[/red]")),
+    ]
+
+
+class TestProgress:
+    def test_plain_lines_count_frames_and_name_failures(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with job_view(Output()) as view:
+            for event in events():
+                view(event)
+        captured = capsys.readouterr()
+        lines = captured.out.splitlines()
+        assert lines[1] == "cuts 2/2"
+        assert lines[2].startswith("1001  written, 50.0 % changed, 1.5 s  (1/3")
+        assert lines[-1] == "1003  FAILED: no such [red]file[/red]  (3/3)"
+        assert captured.err == "warning: the [bold]light[/bold] flickers\n"
+
+    def test_json_has_one_event_each(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with job_view(Output(json=True)) as view:
+            for event in events()[1:]:
+                view(event)
+        told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [e["event"] for e in told] == ["analysis"] * 2 + ["frame", "warning"] + ["frame"] * 2
+        assert told[2]["report"]["changed_fraction"] == 0.5
+
+    def test_a_terminal_gets_bars_and_the_bad_news(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from rich.console import Console
+
+        screen = io.StringIO()
+        console = Console(file=screen, force_terminal=True, width=100, color_system=None)
+        monkeypatch.setattr(Output, "is_terminal", property(lambda _: True))
+        monkeypatch.setattr(Output, "console", lambda _: console)
+        with job_view(Output()) as view:
+            for event in events():
+                view(event)
+        shown = screen.getvalue()
+        assert "3/3" in shown
+        assert "frames" in shown
+        assert "no such [red]file[/red]" in shown
+        assert "the [bold]light[/bold] flickers" in shown

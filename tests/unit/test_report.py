@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from wetgate.color.config import load_config
+from wetgate.render.noise_profile import profiles_of
 from wetgate.render.plot import Curve, plot, ticks
 from wetgate.render.preview import data_uri, difference, display, shrink, telling_details
 from wetgate.render.report import (
@@ -219,3 +220,26 @@ class TestPlot:
         )
         assert "nan" not in svg
         assert "inf" not in svg
+
+
+SHOT = {
+    "channels": [{"variance": [1e-4, 0.0, 0.0], "range": [0.1, 0.9]}] * 3,
+    "bins": [[[0.5, 0.01, 40]], [], []],
+    "spectrum": [[1.0] * 64] * 3,
+    "temporal": True,
+}
+
+
+class TestProfiles:
+    def test_levels_are_told_in_codes_of_the_file(self) -> None:
+        level, spectrum = profiles_of([SHOT], "uint10")
+        assert "10-bit code" in level.svg
+        # sqrt(1e-4) of 1023 is 10.23: the line is level, so the axis ends at a round 12 or so.
+        assert re.search(r">1[0-5]</text>", level.svg)
+        assert level.svg.count(" dot") == 1
+        assert "cycles/px" in spectrum.svg
+        assert "along the motion" in level.caption
+
+    def test_what_is_no_noise_profile_is_passed_over(self) -> None:
+        assert profiles_of([{"path": [1, 2]}], "half") == []
+        assert len(profiles_of([SHOT] * 9, "half")) == 8
