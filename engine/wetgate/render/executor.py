@@ -42,6 +42,8 @@ class Executor:
         source_file: name of a frame's source file, for the record.
         matte_digest: digest of a frame's matte; None without mattes.
         overlap: read ahead and write behind in threads of their own; else all in turn.
+        early: read the next frame while this one renders; else while it is written, which keeps
+            one frame less alive and suits steps that look at one frame only.
     """
 
     chain: Chain
@@ -51,6 +53,7 @@ class Executor:
     matte_digest: Callable[[int], str] | None = None
     output_space: OutputSpace | None = None
     overlap: bool = True
+    early: bool = True
 
     def run(
         self, numbers: Sequence[int], cancel: threading.Event | None = None
@@ -73,7 +76,7 @@ class Executor:
                 if ahead is not None:
                     ahead.result()
                 following = numbers[at + 1 : at + 2]
-                ahead = reading.submit(self._fetch, following) if self.overlap else None
+                ahead = self._read_ahead(reading, following, now=self.early)
                 started = time.perf_counter()
                 try:
                     done, shelved = self._render(number)
@@ -102,11 +105,17 @@ class Executor:
                     yield self._written(*behind)
                     behind = None
                 self.chain.retain(following)
+                ahead = ahead or self._read_ahead(reading, following, now=not self.early)
             if ahead is not None:
                 ahead.result()
             if behind is not None:
                 yield self._written(*behind)
             self.chain.retain(())
+
+    def _read_ahead(
+        self, reading: _Lane, numbers: Sequence[int], *, now: bool
+    ) -> Future[None] | None:
+        return reading.submit(self._fetch, numbers) if self.overlap and now else None
 
     def _fetch(self, numbers: Sequence[int]) -> None:
         for number in numbers:

@@ -197,6 +197,7 @@ def _render(
             matte_digest=matte.digest if matte is not None else None,
             output_space=job.output_space,
             overlap=job.memory.overlap,
+            early=job.plan.temporal_radius > 0,
         )
         try:
             for report in executor.run(todo, cancel):

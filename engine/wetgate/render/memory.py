@@ -172,7 +172,7 @@ def _candidates(
         for h in (1024, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)
     }
     allowed = [t for t in tiles if t[0] * t[1] <= max(_MOST_TILE_PIXELS, size.width * _GRAIN)]
-    allowed.sort(key=lambda t: (_waste(size, t, halo, workers), -t[0]))
+    allowed.sort(key=lambda t: (_waste(size, t, halo, workers), -t[0] * t[1], -t[0]))
     counts = sorted({workers, max(1, workers // 2), 1}, reverse=True)
     for overlap in (True, False):
         for count in counts if not overlap else counts[:1]:
