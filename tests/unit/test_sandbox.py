@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -202,3 +203,35 @@ def test_a_taken_over_decoder_cannot_name_a_function() -> None:
     for payload in (_Evil(), subprocess.Popen, np.load):
         with pytest.raises(pickle.UnpicklingError, match="may not come from a decoder"):
             wire.load_trusted_classes(pickle.dumps(payload))
+
+
+@pytest.mark.parametrize("kind", ["parts", "attributes", "png", "tif"])
+def test_mutated_files_are_read_or_refused(tmp_path: Path, kind: str) -> None:
+    """Flip one to three bytes of the head; WETGATE_MUTANTS sets how often (300 a kind)."""
+    source, path = tmp_path / f"source.{kind}", tmp_path / f"mutant.{kind}"
+    if kind == "parts":
+        make_exr.write_parts(source)
+    elif kind == "attributes":
+        pixels = make_exr.rgb(make_exr.smooth, (61, 47))
+        make_exr.write(source, make_exr.every_attribute(), pixels)
+    else:
+        cv2.imwrite(str(source), np.full((8, 8, 3), 1000, "u2"))
+    data = source.read_bytes()
+    rng = np.random.default_rng(1)
+    outcomes = {"read": 0, "refused": 0}
+    with Reader(limits=Limits(seconds=10, memory_mb=2000, image_mb=256)) as reader:
+        reader.read_frame(source, 1, color_space="a")
+        (child,) = children()
+        for _ in range(int(os.environ.get("WETGATE_MUTANTS", "300"))):
+            mutant = bytearray(data)
+            for at in rng.integers(4, min(len(data), 1500), rng.integers(1, 4)):
+                mutant[at] = rng.integers(256)
+            path.write_bytes(mutant)
+            try:
+                reader.read_frame(path, 1, color_space="a")
+                outcomes["read"] += 1
+            except (FrameReadError, UnsupportedImage) as error:
+                assert "decoder" not in error.found and "took longer" not in error.found
+                outcomes["refused"] += 1
+        assert [c.pid for c in children()] == [child.pid]  # it never died
+    assert outcomes["refused"] > 0

@@ -150,7 +150,7 @@ def _copy_rest(source: int, target: int) -> None:
 _NUMPY = {"uint32": (0, "<u4"), "float16": (1, "<f2"), "float32": (2, "<f4")}
 
 
-def write_carrier(path: Path, box: Box, channels: Mapping[str, Samples]) -> None:
+def write_carrier(path: Path, box: Box, channels: Mapping[str, Samples], *, named: Path) -> None:
     """Write an uncompressed scan-line EXR of channels of any types.
 
     The image library writes channels of several types exactly only when it copies them from a
@@ -193,4 +193,4 @@ def write_carrier(path: Path, box: Box, channels: Mapping[str, Samples]) -> None
             file.write(table.astype("<u8").tobytes())
             file.write(lines.tobytes())
     except OSError as error:
-        raise output_error(error, path) from error
+        raise output_error(error, named) from error

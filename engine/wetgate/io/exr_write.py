@@ -83,7 +83,7 @@ def write(frame: Frame, path: Path, options: WriteOptions) -> None:
         parts = [_old_part(frame, source, index, options) for index in range(count)]
         working = source.part
     with AtomicFile(path) as scratch:
-        _encode(parts, scratch.temp)
+        _encode(parts, scratch.temp, path)
         made = read_header(scratch.temp, most_parts=len(parts))
         merged = [
             merged_header(part.source, now, options, working=index == working)
@@ -92,9 +92,9 @@ def write(frame: Frame, path: Path, options: WriteOptions) -> None:
         replace_header(scratch.temp, made, made.with_parts(merged), path)
 
 
-def _encode(parts: Sequence[_PartOut], scratch: Path) -> None:
+def _encode(parts: Sequence[_PartOut], scratch: Path, path: Path) -> None:
     """Write the chunks; parts that lose what they must not are written again with ZIP."""
-    _write_chunks(parts, scratch)
+    _write_chunks(parts, scratch, path)
     doubtful = [p.lossless and is_lossy(p.compression, p.layout.types) for p in parts]
     if not any(doubtful):
         return
@@ -105,7 +105,7 @@ def _encode(parts: Sequence[_PartOut], scratch: Path) -> None:
         ]
     if any(lost):
         safe = [p.compressed("zip") if gone else p for p, gone in zip(parts, lost, strict=True)]
-        _write_chunks(safe, scratch)
+        _write_chunks(safe, scratch, path)
 
 
 def _reads_back(reader: ImageReader, index: int, part: _PartOut) -> bool:
@@ -119,7 +119,7 @@ def _reads_back(reader: ImageReader, index: int, part: _PartOut) -> bool:
     return True
 
 
-def _write_chunks(parts: Sequence[_PartOut], scratch: Path) -> None:
+def _write_chunks(parts: Sequence[_PartOut], scratch: Path, path: Path) -> None:
     carriers: list[AtomicFile] = []
     try:
         outputs = []
@@ -127,14 +127,14 @@ def _write_chunks(parts: Sequence[_PartOut], scratch: Path) -> None:
             if part.layout.uniform is not None:
                 outputs.append(Output(part.layout, samples=_joined(part.blocks)))
                 continue
-            carrier = AtomicFile(scratch)
+            carrier = AtomicFile(path)
             carriers.append(carrier)
             box = Box.of_size(part.layout.width, part.layout.height)
-            write_carrier(carrier.temp, box, dict(part.columns()))
+            write_carrier(carrier.temp, box, dict(part.columns()), named=path)
             with ImageReader(carrier.temp, "openexr", _OUR_OWN) as reader:
                 order = reader.part(0).channels  # copied by position, not by name
             outputs.append(Output(_reordered(part.layout, order), carrier=carrier.temp))
-        write_images(scratch, "openexr", outputs)
+        write_images(scratch, "openexr", outputs, named=path)
     finally:
         for carrier in carriers:
             carrier.discard()

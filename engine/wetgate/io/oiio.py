@@ -272,18 +272,24 @@ class Output:
     carrier: Path | None = None
 
 
-def write_images(path: Path, format_name: str, outputs: Sequence[Output]) -> None:
+def write_images(
+    path: Path, format_name: str, outputs: Sequence[Output], *, named: Path | None = None
+) -> None:
     """Write one file of one or more images to exactly `path`.
+
+    Args:
+        named: the file to speak of in errors, when `path` is but a step towards it.
 
     Raises:
         DiskFull, OutputError: when any step fails; what lies at `path` is then worthless.
     """
     oiio = _module()
     oiio.attribute("tiff:half", 1)  # else half samples become float in a TIFF
+    named = named or path
     _drain()
     writer = oiio.ImageOutput.create(format_name)
     if writer is None:
-        raise OutputError(f"no writer for {format_name}: {_drain()}", path=path)
+        raise OutputError(f"no writer for {format_name}: {_drain()}", path=named)
     specs = [_build_spec(o.part) for o in outputs]
     try:
         for index, output in enumerate(outputs):
@@ -292,13 +298,13 @@ def write_images(path: Path, format_name: str, outputs: Sequence[Output]) -> Non
                 done = writer.open(str(path), first)
             else:
                 done = writer.open(str(path), specs[index], "AppendSubimage")
-            _check(done, writer, path)
-            _write_one(writer, output, path)
+            _check(done, writer, named)
+            _write_one(writer, output, named)
     except BaseException:
         writer.close()
         _drain(writer)
         raise
-    _check(writer.close(), writer, path)
+    _check(writer.close(), writer, named)
 
 
 def _write_one(writer: Any, output: Output, path: Path) -> None:
@@ -323,7 +329,7 @@ def _check(done: bool, writer: Any, path: Path) -> None:
         return
     if _NO_ROOM.search(why):
         raise output_error(OSError(errno.ENOSPC, why), path)
-    if not done and not _has_room(path):
+    if not _has_room(path):
         raise DiskFull(why or "cannot be written", path=path, remedy="free space, then resume")
     raise OutputError(why or "cannot be written", path=path)
 

@@ -11,6 +11,7 @@ import pickle
 import queue
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -110,13 +111,18 @@ def _set_limits(limits: Limits, base: int) -> None:
         return
     import resource
 
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = base + (limits.memory_mb << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 or wanted < hard else hard, hard))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    seconds = int(used.ru_utime + used.ru_stime + limits.seconds * max(1, os.cpu_count() or 1)) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds if hard < 0 or seconds < hard else hard, hard))
+    cores = os.cpu_count() or 1
+    seconds = int(used.ru_utime + used.ru_stime + limits.seconds * cores) + 2
+    bounds = (
+        (resource.RLIMIT_AS, base + (limits.memory_mb << 20)),
+        (resource.RLIMIT_CPU, seconds),
+    )
+    for which, wanted in bounds:
+        _, hard = resource.getrlimit(which)
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):  # not every system keeps every limit
+            resource.setrlimit(which, (soft, hard))
 
 
 if __name__ == "__main__":

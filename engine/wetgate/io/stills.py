@@ -220,7 +220,7 @@ def write(frame: Frame, path: Path, kind: str, options: WriteOptions) -> None:
         drop_tiff_tags(path, frozenset({_XMP} if stated else {_XMP, _DATE_TIME}))
         return
     with AtomicFile(path) as scratch:
-        write_images(scratch.temp, "png", outputs)
+        write_images(scratch.temp, "png", outputs, named=path)
         chunks: tuple[PngChunk, ...] = ()
         if source is not None and source.png is not None:
             same_layout = not source.png.is_expanded
