@@ -99,6 +99,8 @@ class _Pass:
             temporal_radius=self.operator.radius,
             halo=passes.HALO,
             bytes_per_pixel=_bytes_per_pixel(self.operator.radius),
+            # A picture of one byte and, for every neighbor, vectors of four bytes for 2 x 2 px.
+            survey_bytes_per_pixel=1 + 2 * self.operator.radius,
         )
 
     def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
