@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -59,7 +60,10 @@ _UsageTrouble: type[Exception] = next(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code (`ecosystem.md`: 0, 2 to 7, 130)."""
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    code = run(sys.argv[1:] if arguments is None else list(arguments))
+    # All is said and done: an impatient interrupt must not turn the farewell into a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
