@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from wetgate.render.cuts import CutDetector, make_proxy, unexplained
 WIDTH, HEIGHT = 192, 108
 
 
+@lru_cache(maxsize=None)
 def scene(seed: int, *, width: int = 640, height: int = 216) -> NDArray[np.float32]:
     """A scene of overlapping discs, larger than the frame; values 0-1."""
     rng = np.random.default_rng(seed)
@@ -41,8 +43,8 @@ def test_a_cut_between_two_scenes_is_found_at_its_frame(seed: int) -> None:
     assert cuts(frames, first=1001) == (1009,)
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("speed", [0, 3, 9, 16])
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("speed", [0, 4, 12])
 def test_pans_and_shakes_are_no_cuts(seed: int, speed: int) -> None:
     rng = np.random.default_rng(seed)
     a = scene(seed)
@@ -51,7 +53,7 @@ def test_pans_and_shakes_are_no_cuts(seed: int, speed: int) -> None:
     assert cuts(still + pan) == ()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_flashes_flicker_fades_and_grain_are_no_cuts(seed: int) -> None:
     rng = np.random.default_rng(seed)
     a = scene(seed)

@@ -164,7 +164,7 @@ class Stage(Protocol):
             whole: the frame's input for the first stage, else the output of the stage before.
 
         Returns:
-            None when the stage needs no survey; `survey_pair` is then never called.
+            None when the stage needs no survey in this shot; `survey_pair` is then never called.
         """
         ...
 

@@ -146,7 +146,7 @@ class Chain:
         self._outputs: dict[tuple[int, int, int], Plane] = {}
         self._surveys: dict[tuple[int, int, int], FrameSurvey | None] = {}
         self._pairs: dict[tuple[int, int, int, int], PairSurvey] = {}
-        self._surveyless: set[tuple[int, int]] = set()
+        self._surveyless: set[tuple[int, int, int]] = set()
 
     def needs(self, number: int) -> list[int]:
         """Return the source frames that an output is made from."""
@@ -434,7 +434,8 @@ class Chain:
         facts: SourceFacts,
     ) -> None:
         todo = [n for n in planes if (index, stage_index, n) not in self._surveys]
-        if (index, stage_index) in self._surveyless:
+        shot = self._shots.index(todo[0]) if todo else 0
+        if (index, stage_index, shot) in self._surveyless:
             self._surveys.update({(index, stage_index, n): None for n in todo})
             return
 
@@ -448,8 +449,8 @@ class Chain:
         ):
             self._surveys[index, stage_index, n] = result
             if result is None:
-                # None means that the stage, not the frame, needs no survey.
-                self._surveyless.add((index, stage_index))
+                # None means that the stage needs no survey in this shot, not this frame alone.
+                self._surveyless.add((index, stage_index, shot))
 
 
 def _same_memory(a: Pixels, b: Pixels) -> bool:
