@@ -24,6 +24,8 @@
 #include <string>
 #include <vector>
 
+#include "patch_transforms.hpp"
+
 namespace py = pybind11;
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
@@ -31,16 +33,9 @@ namespace py = pybind11;
 #else
 #define WIDE
 #endif
-#if defined(__GNUC__)
-#define INLINE inline __attribute__((always_inline))
-#else
-#define INLINE inline
-#endif
 
 namespace {
 
-constexpr int P = 8;           // patch side, px
-constexpr int PP = P * P;      // samples in a patch
 constexpr int MAX_GROUP = 32;  // patches in a group
 
 struct Plane {  // one channel of one frame, covering `region`
@@ -54,109 +49,6 @@ struct Match {
     std::int16_t x, y;   // region coordinates of the patch's first px
     std::int16_t frame;  // index in the window
 };
-
-// Orthonormal DCT-II of 8 samples by even-odd splitting, columns in parallel lanes. `D[k]` is
-// sqrt(2/8) cos(pi k / 16); the inverse is the transpose.
-constexpr float D0 = 0.35355339059327376220f;
-constexpr float D1 = 0.49039264020161522456f, D2 = 0.46193976625564337806f;
-constexpr float D3 = 0.41573480615127261854f, D5 = 0.27778511650980111237f;
-constexpr float D6 = 0.19134171618254488586f, D7 = 0.09754516100806413392f;
-
-INLINE void dct_columns(const float* in, float* out) {
-    for (int x = 0; x < P; ++x) {
-        const float* v = in + x;
-        const float s0 = v[0 * P] + v[7 * P], d0 = v[0 * P] - v[7 * P];
-        const float s1 = v[1 * P] + v[6 * P], d1 = v[1 * P] - v[6 * P];
-        const float s2 = v[2 * P] + v[5 * P], d2 = v[2 * P] - v[5 * P];
-        const float s3 = v[3 * P] + v[4 * P], d3 = v[3 * P] - v[4 * P];
-        const float e0 = s0 + s3, e1 = s1 + s2, f0 = s0 - s3, f1 = s1 - s2;
-        float* o = out + x;
-        o[0 * P] = D0 * (e0 + e1);
-        o[4 * P] = D0 * (e0 - e1);
-        o[2 * P] = D2 * f0 + D6 * f1;
-        o[6 * P] = D6 * f0 - D2 * f1;
-        o[1 * P] = (D1 * d0 + D3 * d1) + (D5 * d2 + D7 * d3);
-        o[3 * P] = (D3 * d0 - D7 * d1) - (D1 * d2 + D5 * d3);
-        o[5 * P] = (D5 * d0 - D1 * d1) + (D7 * d2 + D3 * d3);
-        o[7 * P] = (D7 * d0 - D5 * d1) + (D3 * d2 - D1 * d3);
-    }
-}
-
-INLINE void idct_columns(const float* in, float* out) {
-    for (int x = 0; x < P; ++x) {
-        const float* v = in + x;
-        const float a = D0 * (v[0 * P] + v[4 * P]), b = D0 * (v[0 * P] - v[4 * P]);
-        const float c = D2 * v[2 * P] + D6 * v[6 * P], d = D6 * v[2 * P] - D2 * v[6 * P];
-        const float e0 = a + c, e1 = b + d, e2 = b - d, e3 = a - c;
-        const float p = v[1 * P], q = v[3 * P], r = v[5 * P], s = v[7 * P];
-        const float o0 = (D1 * p + D3 * q) + (D5 * r + D7 * s);
-        const float o1 = (D3 * p - D7 * q) - (D1 * r + D5 * s);
-        const float o2 = (D5 * p - D1 * q) + (D7 * r + D3 * s);
-        const float o3 = (D7 * p - D5 * q) + (D3 * r - D1 * s);
-        float* o = out + x;
-        o[0 * P] = e0 + o0;
-        o[7 * P] = e0 - o0;
-        o[1 * P] = e1 + o1;
-        o[6 * P] = e1 - o1;
-        o[2 * P] = e2 + o2;
-        o[5 * P] = e2 - o2;
-        o[3 * P] = e3 + o3;
-        o[4 * P] = e3 - o3;
-    }
-}
-
-INLINE void transpose(const float* in, float* out) {
-    for (int y = 0; y < P; ++y)
-        for (int x = 0; x < P; ++x) out[x * P + y] = in[y * P + x];
-}
-
-// The spectrum is left transposed: harmless, since the noise spectrum is stored so too.
-INLINE void dct2(const float* patch, float* spectrum) {
-    alignas(64) float a[PP], b[PP];
-    dct_columns(patch, a);
-    transpose(a, b);
-    dct_columns(b, spectrum);
-}
-
-INLINE void idct2(const float* spectrum, float* patch) {
-    alignas(64) float a[PP], b[PP];
-    idct_columns(spectrum, a);
-    transpose(a, b);
-    idct_columns(b, patch);
-}
-
-// Orthonormal Haar transform along the group, in place; n is a power of two.
-INLINE void haar(float* group, int n, float* scratch) {
-    const float r = 0.70710678118654752440f;
-    for (int len = n; len > 1; len /= 2) {
-        const int half = len / 2;
-        for (int i = 0; i < half; ++i) {
-            const float* a = group + (2 * i) * PP;
-            const float* b = a + PP;
-            for (int k = 0; k < PP; ++k) {
-                scratch[i * PP + k] = (a[k] + b[k]) * r;
-                scratch[(half + i) * PP + k] = (a[k] - b[k]) * r;
-            }
-        }
-        std::copy(scratch, scratch + len * PP, group);
-    }
-}
-
-INLINE void haar_inverse(float* group, int n, float* scratch) {
-    const float r = 0.70710678118654752440f;
-    for (int len = 2; len <= n; len *= 2) {
-        const int half = len / 2;
-        for (int i = 0; i < half; ++i) {
-            const float* s = group + i * PP;
-            const float* d = group + (half + i) * PP;
-            for (int k = 0; k < PP; ++k) {
-                scratch[(2 * i) * PP + k] = (s[k] + d[k]) * r;
-                scratch[(2 * i + 1) * PP + k] = (s[k] - d[k]) * r;
-            }
-        }
-        std::copy(scratch, scratch + len * PP, group);
-    }
-}
 
 INLINE float patch_distance(Plane a, int ax, int ay, Plane b, int bx, int by) {
     float lane[P] = {0};
