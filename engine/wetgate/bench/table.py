@@ -27,11 +27,13 @@ class BenchRow:
         wetgate: our figure in `unit`; `peer`: the peer's, or None when there is no peer.
         peer_name: who the peer is, with its version when it has one.
         ratio: how many times better wetgate is (or the plain quotient the goal speaks of).
-        interval: 95 % interval of `ratio`, or None when there is only one sample.
+        interval: 95 % interval of `ratio` (of `wetgate` where there is no ratio), or None when
+            there is only one sample.
         goal: the goal in words, e.g. ">= 8".
         reached: whether the goal was met; None when there is no goal.
         unit: unit of `wetgate` and `peer`.
         note: whatever a reader must know to trust the row.
+        extra: further figures of the case, each a column of its own.
     """
 
     case: str
@@ -44,6 +46,7 @@ class BenchRow:
     reached: bool | None = None
     unit: str = "ms"
     note: str = ""
+    extra: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +83,11 @@ class BenchTable:
     def to_text(self) -> str:
         """Return the table as aligned plain text, for a terminal or a log."""
         head = ("case", "wetgate", "peer", "by", "ratio", "95 %", "goal", "met")
-        body = [head, *(_cells(row) for row in self.rows)]
-        widths = [max(len(line[i]) for line in body) for i in range(len(head))]
+        more = tuple(dict.fromkeys(name for row in self.rows for name in row.extra))
+        body = [(*head, *more), *((*_cells(row), *_extra(row, more)) for row in self.rows)]
+        # A column that no row fills only takes room.
+        body = list(zip(*(c for c in zip(*body, strict=True) if any(c[1:])), strict=True))
+        widths = [max(len(line[i]) for line in body) for i in range(len(body[0]))]
         lines = [
             "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
             for line in body
@@ -110,6 +116,11 @@ def _cells(row: BenchRow) -> tuple[str, ...]:
         row.goal,
         met,
     )
+
+
+def _extra(row: BenchRow, names: Sequence[str]) -> tuple[str, ...]:
+    values = (row.extra.get(name, "") for name in names)
+    return tuple(v if isinstance(v, str) else f"{v:.4g}" for v in values)
 
 
 def machine_facts() -> dict[str, str]:

@@ -1,0 +1,160 @@
+"""Run an operator over frames in memory and say what one frame of a long shot costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.model.box import Box
+from wetgate.operators.base import (
+    Analysis,
+    FrameSurvey,
+    Operator,
+    PairSurvey,
+    Pixels,
+    SourceFacts,
+    Stage,
+    Window,
+)
+
+_HALF_LIMIT = np.float32(65504)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """What came out of a run.
+
+    Attributes:
+        frames: result by frame number, working encoding.
+        cpu_seconds: CPU time of one more frame in a long shot: every stage and survey once.
+        analysis_seconds: CPU time of the analysis of the whole shot.
+    """
+
+    frames: Mapping[int, Pixels]
+    analysis: Analysis
+    cpu_seconds: float
+    analysis_seconds: float
+
+
+@dataclass(slots=True)
+class _Clock:
+    """CPU time (every thread of the process) and how often it was taken."""
+
+    total: float = 0.0
+    count: int = 0
+    _since: float = field(default=0.0)
+
+    def __enter__(self) -> None:
+        self._since = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.total += time.process_time() - self._since
+        self.count += 1
+
+    @property
+    def mean(self) -> float:
+        return self.total / max(self.count, 1)
+
+
+def run_streaming(
+    operator: Operator, frames: Mapping[int, Pixels], wanted: Sequence[int], facts: SourceFacts
+) -> Streamed:
+    """Analyse the shot, then run all stages, each output of a stage made once and shared.
+
+    Stage outputs are rounded to half between stages, as the engine does. Whole frames, no tiles:
+    by the operator contract the bits are those of any tiling.
+
+    Args:
+        frames: the shot by frame number, working encoding.
+        wanted: numbers of the frames to return.
+    """
+    whole = _Clock()
+    with whole:
+        analysis = operator.analyse(lambda n: frames[n], sorted(frames), facts)
+    spent, current = 0.0, frames
+    for index, stage in enumerate(operator.stages):
+        later = sum(s.footprint.temporal_radius for s in operator.stages[index + 1 :])
+        numbers = [n for n in sorted(frames) if any(abs(n - w) <= later for w in wanted)]
+        previous = None if index == 0 else current
+        outputs, seconds = _run_stage(stage, frames, previous, numbers, analysis, facts)
+        spent += seconds
+        last = index == len(operator.stages) - 1
+        current = outputs if last else {n: _as_half(o) for n, o in outputs.items()}
+    return Streamed(
+        frames=current, analysis=analysis, cpu_seconds=spent, analysis_seconds=whole.total
+    )
+
+
+def _as_half(pixels: Pixels) -> Pixels:
+    return np.clip(pixels, -_HALF_LIMIT, _HALF_LIMIT).astype(np.float16).astype(np.float32)
+
+
+def _run_stage(
+    stage: Stage,
+    frames: Mapping[int, Pixels],
+    previous: Mapping[int, Pixels] | None,
+    numbers: Sequence[int],
+    analysis: Analysis,
+    facts: SourceFacts,
+) -> tuple[dict[int, Pixels], float]:
+    radius, halo = stage.footprint.temporal_radius, stage.footprint.halo
+    seen = frames if previous is None else previous
+    surveys: dict[int, FrameSurvey | None] = {}
+    pairs: dict[tuple[int, int], PairSurvey] = {}
+    frame_clock, pair_clock, stage_clock = _Clock(), _Clock(), _Clock()
+
+    def survey(n: int) -> FrameSurvey | None:
+        if n not in surveys:
+            with frame_clock:
+                surveys[n] = stage.survey_frame(seen[n], analysis, facts)
+        return surveys[n]
+
+    def pair(a: int, b: int | None) -> PairSurvey | None:
+        if b is None or a == b:
+            return None
+        if (a, b) not in pairs:
+            here, there = survey(a), survey(b)
+            if here is None or there is None:
+                return None
+            with pair_clock:
+                pairs[a, b] = stage.survey_pair(here, there)
+        return pairs[a, b]
+
+    box = Box.of_size(facts.width, facts.height)
+    region = box.grown(halo)
+    rows = _reflected(region.y0, region.y1, facts.height)
+    columns = _reflected(region.x0, region.x1, facts.width)
+    outputs: dict[int, Pixels] = {}
+    for number in numbers:
+        around = [n if n in seen else None for n in range(number - radius, number + radius + 1)]
+        used = [number if n is None else n for n in around]
+        forward = tuple(pair(number, n) for n in around)
+        backward = tuple(None if n is None else pair(n, number) for n in around)
+        with stage_clock:
+            window = Window(
+                number=number,
+                pixels=tuple(frames[n][rows][:, columns] for n in used),
+                previous=()
+                if previous is None
+                else tuple(previous[n][rows][:, columns] for n in used),
+                valid=tuple(n is not None for n in around),
+                pairs=forward,
+                pairs_back=backward,
+                region=region,
+                tile=box,
+                frame=box,
+            )
+            outputs[number] = stage(window, analysis, facts)
+    # A new frame meets `radius` frames before it, in both directions.
+    steady = stage_clock.mean + frame_clock.mean + 2 * radius * pair_clock.mean
+    return outputs, steady
+
+
+def _reflected(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    period = max(2 * (size - 1), 1)
+    index = np.arange(start, stop, dtype=np.intp) % period
+    return np.where(index < size, index, period - index)
