@@ -101,6 +101,15 @@ class TestLooking:
         for verb in ("restore", "plan", "chunk", "verify", "inspect", "doctor", "simulate"):
             assert verb in said
 
+    @pytest.mark.parametrize("words", [[], ["recipes"]])
+    def test_a_verb_left_out_gets_the_help(
+        self, words: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(words) == 2
+        captured = capsys.readouterr()
+        assert "Commands" in captured.out
+        assert captured.err == ""
+
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         import wetgate
 

@@ -86,7 +86,9 @@ def run(arguments: list[str]) -> int:
 def _usage(error: Exception, output: Output) -> int:
     message: str = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
-    if not message:  # `wetgate` alone: the help has been printed
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # The message is the help, and where it has been printed already, nothing.
+        output.line(message)
         return 2
     hint = f"; see {context.command_path} --help" if context is not None else ""
     output.error_text(message.rstrip(".") + hint, code="UsageError", exit_code=2)
