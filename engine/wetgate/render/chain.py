@@ -18,18 +18,16 @@ from wetgate.model.box import Box
 from wetgate.model.errors import BackendError
 from wetgate.operators.base import (
     Analysis,
-    FrameSurvey,
     Operator,
-    PairSurvey,
     Pixels,
     SourceFacts,
-    Stage,
     Window,
 )
 from wetgate.render.analysis import ShotAnalyses
 from wetgate.render.encoding import Encoding, compose
 from wetgate.render.shelf import Shelf, ShelvedFrame
 from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
+from wetgate.render.surveys import SurveyedWindow, Surveys
 from wetgate.render.windows import Shots, gather, gather_if
 from wetgate.render.workers import Workers
 
@@ -140,13 +138,10 @@ class Chain:
         self._analyses = analyses
         self._workers = workers
         self._tile = tile
-        self._wide = wide
         self._reach = chain_reach([step.operator for step in steps])
         self._inputs: dict[tuple[int, int], _StepInput] = {}
         self._outputs: dict[tuple[int, int, int], Plane] = {}
-        self._surveys: dict[tuple[int, int, int], FrameSurvey | None] = {}
-        self._pairs: dict[tuple[int, int, int, int], PairSurvey] = {}
-        self._surveyless: set[tuple[int, int, int]] = set()
+        self._surveys = Surveys(workers, wide=wide)
 
     def needs(self, number: int) -> list[int]:
         """Return the source frames that an output is made from."""
@@ -206,14 +201,7 @@ class Chain:
             self._drop_input(self._inputs.pop((i, n)), owned=i > 0)
         for key in [k for k in self._outputs if not near(k[2], reach.stage_output[k[0], k[1]])]:
             self._outputs.pop(key).release()
-        for key in [k for k in self._surveys if not near(k[2], reach.stage[k[0], k[1]])]:
-            del self._surveys[key]
-        for pair in [
-            k
-            for k in self._pairs
-            if not (near(k[2], reach.stage[k[0], k[1]]) and near(k[3], reach.stage[k[0], k[1]]))
-        ]:
-            del self._pairs[pair]
+        self._surveys.retain(lambda key, n: near(n, reach.stage[key]))
         self._shelf.retain(lambda n: near(n, reach.source))
 
     def _drop_input(self, entry: _StepInput, *, owned: bool) -> None:
@@ -354,8 +342,17 @@ class Chain:
                 planes[n] = (self._working(index, n, there), previous)
         facts = self.facts(index, source)
         analysis = self._analysis(index, number)
-        pairs, pairs_back = self._pair_surveys(
-            index, stage_index, number, around, planes, analysis, facts
+        pairs, pairs_back = self._surveys.pairs(
+            SurveyedWindow(
+                key=(index, stage_index),
+                stage=stage,
+                number=number,
+                shot=self._shots.index(number),
+                around=around,
+                planes={n: work if prev is None else prev for n, (work, prev) in planes.items()},
+                analysis=analysis,
+                facts=facts,
+            )
         )
         frame = Box.of_size(facts.width, facts.height)
         numbers = [number if n is None else n for n in around]
@@ -379,78 +376,9 @@ class Chain:
             _check_result(step, after, (tile.height, tile.width, facts.channels))
             return tile, write(window, after)
 
-        return self._workers.map(run, frame.tiles(*self._tile), side_by_side=True)
-
-    def _pair_surveys(
-        self,
-        index: int,
-        stage_index: int,
-        number: int,
-        around: Sequence[int | None],
-        planes: Mapping[int, tuple[Plane, Plane | None]],
-        analysis: Analysis,
-        facts: SourceFacts,
-    ) -> tuple[tuple[PairSurvey | None, ...], tuple[PairSurvey | None, ...]]:
-        stage = self.steps[index].operator.stages[stage_index]
-        self._survey_frames(index, stage_index, stage, planes, analysis, facts)
-        others = [n for n in around if n is not None and n != number]
-        ordered = [(number, n) for n in others] + [(n, number) for n in others]
-        todo = [
-            (a, b)
-            for a, b in ordered
-            if (index, stage_index, a, b) not in self._pairs
-            and self._surveys[index, stage_index, a] is not None
-            and self._surveys[index, stage_index, b] is not None
-        ]
-
-        def survey(pair: tuple[int, int]) -> PairSurvey:
-            here, there = (self._surveys[index, stage_index, n] for n in pair)
-            if here is None or there is None:
-                raise ValueError(f"no survey of frames {pair}")
-            return stage.survey_pair(here, there)
-
-        for (a, b), result in zip(
-            todo, self._workers.map(survey, todo, side_by_side=self._wide), strict=True
-        ):
-            self._pairs[index, stage_index, a, b] = result
-
-        def pair(a: int | None, b: int | None) -> PairSurvey | None:
-            if a is None or b is None or a == b:
-                return None
-            return self._pairs.get((index, stage_index, a, b))
-
-        return (
-            tuple(pair(number, n) for n in around),
-            tuple(pair(n, number) for n in around),
-        )
-
-    def _survey_frames(
-        self,
-        index: int,
-        stage_index: int,
-        stage: Stage,
-        planes: Mapping[int, tuple[Plane, Plane | None]],
-        analysis: Analysis,
-        facts: SourceFacts,
-    ) -> None:
-        todo = [n for n in planes if (index, stage_index, n) not in self._surveys]
-        shot = self._shots.index(todo[0]) if todo else 0
-        if (index, stage_index, shot) in self._surveyless:
-            self._surveys.update({(index, stage_index, n): None for n in todo})
-            return
-
-        def survey(number: int) -> FrameSurvey | None:
-            working, previous = planes[number]
-            plane = working if previous is None else previous
-            return stage.survey_frame(plane.rows(0, facts.height), analysis, facts)
-
-        for n, result in zip(
-            todo, self._workers.map(survey, todo, side_by_side=self._wide), strict=True
-        ):
-            self._surveys[index, stage_index, n] = result
-            if result is None:
-                # None means that the stage needs no survey in this shot, not this frame alone.
-                self._surveyless.add((index, stage_index, shot))
+        done = self._workers.map(run, frame.tiles(*self._tile), side_by_side=True)
+        self._surveys.window_done((index, stage_index), number)
+        return done
 
 
 def _same_memory(a: Pixels, b: Pixels) -> bool:

@@ -23,6 +23,7 @@ from wetgate.model.errors import (
     InputError,
     WetgateError,
 )
+from wetgate.operators.registry import make_operator
 from wetgate.recipe.digest import canonical_json
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
 from wetgate.render.events import (
@@ -40,7 +41,7 @@ from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
-from wetgate.render.planner import Job, Plan, prepare
+from wetgate.render.planner import Job, MakeOperator, Plan, prepare
 from wetgate.render.shelf import FrameSource
 from wetgate.render.source import MatteClip, open_clip
 from wetgate.render.verify import VerifyReport, verify_output
@@ -82,19 +83,21 @@ def run_job(
     *,
     on_event: OnEvent | None = None,
     cancel: threading.Event | None = None,
+    make: MakeOperator = make_operator,
 ) -> JobReport:
     """Restore a plate and return what happened to every frame.
 
     Args:
         on_event: told of everything, one event at a time, from the calling thread.
         cancel: set it to stop after the frames in work.
+        make: makes operators of steps; benchmarks pass their own.
 
     Raises:
         WetgateError: the job cannot start or go on. A bad source frame does not raise.
     """
     tell = on_event or _ignore
     started = time.perf_counter()
-    job = prepare(options)
+    job = prepare(options, make)
     with ExitStack() as stack:
         stack.callback(job.close)
         tell(Planned(job.plan))

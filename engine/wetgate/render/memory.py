@@ -28,6 +28,9 @@ _LIBRARIES = {"cv2": 60 * MIB, "PyOpenColorIO": 40 * MIB}
 _SLACK = 48 * MIB
 """Allocator and interpreter overhead beyond the arrays that are counted."""
 
+_POOL_BYTES = 128 * MIB
+"""Most memory of dead frames that the DPX codec keeps for the next ones."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameSize:
@@ -210,16 +213,28 @@ def _working_bytes(
 ) -> int:
     """Return the greatest sum of what is alive at one moment beside planes and surveys."""
     file = size.pixels * size.channels * size.sample_bytes
+    pool = 2 * size.full if 2 * size.full <= _POOL_BYTES else size.full
+    pool = pool if pool <= _POOL_BYTES else 0
+    return pool + _alive_bytes(size, operators, plan, file, with_steps)
+
+
+def _alive_bytes(
+    size: FrameSize, operators: Sequence[Operator], plan: MemoryPlan, file: int, with_steps: bool
+) -> int:
     read = size.full + file + (size.compact if with_steps else 0)
     write = 2 * size.full + 2 * file
     if not with_steps:
         return read + write if plan.overlap else max(read, write)
     tiles = plan.workers * _tile_bytes(size, operators, plan.tile)
-    survey = (plan.workers if plan.wide else 1) * 2 * size.color
+    survey = (plan.workers if plan.wide else 1) * 2 * size.color if _surveys(operators) else 0
     render = size.color + max(tiles, survey)
     if plan.overlap:
         return read + render + write + size.full
     return max(read, render + (size.full - size.color), write)
+
+
+def _surveys(operators: Sequence[Operator]) -> bool:
+    return any(s.footprint.survey_bytes_per_pixel for op in operators for s in op.stages)
 
 
 def _held_bytes(size: FrameSize, operators: Sequence[Operator], converted: Sequence[bool]) -> int:
@@ -240,12 +255,20 @@ def _held_bytes(size: FrameSize, operators: Sequence[Operator], converted: Seque
 
 
 def _survey_bytes(size: FrameSize, operators: Sequence[Operator]) -> int:
+    """Return the bytes of surveys alive at once when frames are asked for in order.
+
+    A pair lives until both its windows are made: `4r` ordered pairs of the center and
+    `r (r - 1)` that wait across it, where a frame's own share is `2r`.
+    """
     reach = chain_reach(operators)
-    return sum(
-        (2 * reach.stage[i, s] + 1) * size.pixels * stage.footprint.survey_bytes_per_pixel
-        for i, operator in enumerate(operators)
-        for s, stage in enumerate(operator.stages)
-    )
+    total = 0.0
+    for i, operator in enumerate(operators):
+        for s, stage in enumerate(operator.stages):
+            each = stage.footprint.survey_bytes_per_pixel * size.pixels
+            radius = stage.footprint.temporal_radius
+            share = each / (2 * radius + 1)
+            total += share * (4 * radius + radius * (radius - 1) + 2 * reach.stage[i, s] + 1)
+    return int(total)
 
 
 def _mib(nbytes: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -133,8 +133,14 @@ class Job:
         self.clip.close()
 
 
-def prepare(options: JobOptions) -> Job:
+MakeOperator = Callable[[str, Mapping[str, object]], Operator]
+
+
+def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
     """Decide everything about a job; reads headers, writes nothing.
+
+    Args:
+        make: makes the operator of a step from its name and parameters.
 
     Raises:
         RecipeError: unknown, malformed, or against the policy. InputError: unusable plate.
@@ -142,7 +148,7 @@ def prepare(options: JobOptions) -> Job:
         OutOfMemory: the budget is too small for one frame.
     """
     recipe = _recipe(options)
-    operators = tuple(make_operator(s.operator, s.params) for s in recipe.steps)
+    operators = tuple(make(s.operator, s.params) for s in recipe.steps)
     _check_policy(recipe, operators, options.policy)
     converts = recipe.output_space != "same-as-input"
     clip = open_clip(
