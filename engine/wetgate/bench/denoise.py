@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -18,14 +18,13 @@ from wetgate.bench.denoise_clips import (
     CONDITIONS,
     DARK_CONDITIONS,
     GRAIN,
-    HEIGHT,
     SCORED,
-    WIDTH,
     CleanClip,
     Condition,
     NoisyClip,
     add_noise,
     clips,
+    cropped,
 )
 from wetgate.bench.denoise_peers import Filtered
 from wetgate.bench.denoise_search import Best, Score, ScoreCache, best_of_peer, peers_for, score
@@ -46,6 +45,8 @@ _log = logging.getLogger(__name__)
 EVERY_CLIP_DB, MEAN_DB, DARK_DB, FLICKER_SHARE = 0.5, 1.0, 4.0, 0.5
 _QUICK_CLIPS = ("photo, hand-held", "leaves, parallax")
 _QUICK_CONDITIONS = (CONDITIONS[1], GRAIN)
+_QUICK_SIZE = 160, 120
+_QUICK_PEERS = ("BM3D", "OpenCV", "ffmpeg nlmeans", "ffmpeg hqdn3d", "ffmpeg fftdnoiz")
 # First what tells most, so that a run that is broken off has said something.
 _ORDER = ("sigma 20, float", GRAIN.name, "sigma 40, float", "sigma 10, float")
 
@@ -63,6 +64,8 @@ class Case:
     clip: CleanClip
     condition: Condition
     digest: str
+    width: int
+    height: int
     noisy: Score
     wetgate: Score
     best: Best
@@ -89,16 +92,20 @@ def run(*, quick: bool = False, data: Path | None = None, cache: Path | None = N
     """Measure PSNR, residual flicker and CPU seconds a frame beside BM3D, OpenCV and ffmpeg.
 
     Args:
-        quick: two generated clips under two conditions.
+        quick: two generated clips under two conditions, smaller, and the strongest peers alone.
         data: folder of published pictures; None looks at `WETGATE_TEST_DATA`, then at
             `../shared/data`. Clips that are not there are skipped and counted.
         cache: where scores of peers are kept from run to run; None for the user's cache folder.
     """
     found, skipped = clips(_data_folder(data), _QUICK_CLIPS if quick else None)
+    if quick:
+        found = [replace(c, frames=cropped(c.frames, *_QUICK_SIZE)) for c in found]
     kept = ScoreCache(cache or Path(platformdirs.user_cache_dir("wetgate")) / "bench-denoise")
     done: list[Case] = []
     for clip, condition in plan(found, quick=quick):
-        done.append(measure_case(add_noise(clip, condition), kept))
+        done.append(
+            measure_case(add_noise(clip, condition), kept, _QUICK_PEERS if quick else ("",))
+        )
         _log.info(
             "CASE %s | %s: %.2f against %.2f dB (%s), %+.2f; flicker %.2f against %.2f",
             clip.name, condition.name, done[-1].wetgate.psnr, done[-1].best.score.psnr,
@@ -147,16 +154,20 @@ def run_wetgate(case: NoisyClip) -> Filtered:
     return Filtered(frames=frames, cpu_seconds=result.cpu_seconds)
 
 
-def measure_case(case: NoisyClip, cache: ScoreCache) -> Case:
-    """Run wetgate and every peer on one case."""
+def measure_case(case: NoisyClip, cache: ScoreCache, names: tuple[str, ...] = ("",)) -> Case:
+    """Run wetgate and every peer whose name starts with one of `names` on one case."""
     ours = score(case, run_wetgate(case), SCORED)
     source = Filtered(frames=tuple(case.noisy[i] for i in SCORED), cpu_seconds=0.0)
-    peers = [best_of_peer(case, peer, cache) for peer in peers_for(case)]
+    peers = [
+        best_of_peer(case, peer, cache) for peer in peers_for(case) if peer.name.startswith(names)
+    ]
     shipped = [p for p in peers if p.peer.as_shipped]
     return Case(
         clip=case.clip,
         condition=case.condition,
         digest=digest_bytes(case.noisy.tobytes()),
+        width=case.noisy.shape[2],
+        height=case.noisy.shape[1],
         noisy=score(case, source, SCORED),
         wetgate=ours,
         best=max(shipped, key=lambda p: p.score.psnr),
@@ -226,19 +237,20 @@ def _summary(cases: Sequence[Case], skipped: Sequence[str]) -> list[BenchRow]:
                 "flicker under the least of any peer", cases, lambda c: c.flicker_cut_calmest
             )
         )
+    sizes = sorted({f"{c.width}x{c.height} px" for c in cases})
     rows.append(
         BenchRow(
             case="clips skipped",
             wetgate=float(len(skipped)),
             unit="clips",
-            note="; ".join(skipped) + _METHOD,
+            note="; ".join([*skipped, *sizes]) + _METHOD,
         )
     )
     return rows
 
 
 _METHOD = (
-    f" [{WIDTH}x{HEIGHT} px, frames {SCORED[0]}-{SCORED[-1]} of each clip scored; PSNR is the mean "
+    f" [frames {SCORED[0]}-{SCORED[-1]} of each clip scored; PSNR is the mean "
     "over frames, values limited to 0-1 for all; flicker in 8-bit codes; intervals by bootstrap "
     "over clips; CPU of one thread, 'c' = from an earlier run; '(end)' = the filter takes no "
     "strength beyond; strengths of BM3D and ffmpeg's bm3d tried on the middle of one frame, of "

@@ -158,6 +158,12 @@ def clips(
     return found, skipped
 
 
+def cropped(frames: Frames, width: int, height: int) -> Frames:
+    """Cut the middle out of `(..., height, width, 3)` frames."""
+    y, x = (frames.shape[-3] - height) // 2, (frames.shape[-2] - width) // 2
+    return np.ascontiguousarray(frames[..., y : y + height, x : x + width, :])
+
+
 def night(clip: CleanClip) -> CleanClip:
     """Underexpose a clip in scene-linear light until its mean code is 30, blacks crushed."""
     linear = _to_linear(clip.frames).astype(np.float64)
@@ -185,8 +191,8 @@ def _published(name: str, data: Path | None, folder: str) -> CleanClip:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
             raise FileNotFoundError(f"{path} cannot be read")
-        y, x = (picture.shape[0] - HEIGHT) // 2, (picture.shape[1] - WIDTH) // 2
-        frames.append(picture[y : y + HEIGHT, x : x + WIDTH, ::-1].astype(np.float32) / 255)
+        rgb = picture[..., ::-1].astype(np.float32) / np.float32(255)
+        frames.append(cropped(rgb, WIDTH, HEIGHT))
     return CleanClip(name, np.stack(frames))
 
 

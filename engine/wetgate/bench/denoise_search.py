@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wetgate.bench.denoise_clips import SCORED, NoisyClip
+from wetgate.bench.denoise_clips import SCORED, NoisyClip, cropped
 from wetgate.bench.denoise_ffmpeg import ffmpeg_peers
 from wetgate.bench.denoise_peers import Filtered, Peer, bm3d_peers, opencv_peers
 from wetgate.bench.table import digest_bytes
@@ -146,7 +146,5 @@ def _highest(found: Mapping[int, float | None]) -> int:
 
 def _middle(case: NoisyClip) -> NoisyClip:
     """Cut the middle half of the height and width out of a case."""
-    height, width = case.clean.shape[1:3]
-    rows = slice(height // 4, height // 4 + height // 2)
-    columns = slice(width // 4, width // 4 + width // 2)
-    return replace(case, clean=case.clean[:, rows, columns], noisy=case.noisy[:, rows, columns])
+    size = case.clean.shape[2] // 2, case.clean.shape[1] // 2
+    return replace(case, clean=cropped(case.clean, *size), noisy=cropped(case.noisy, *size))
