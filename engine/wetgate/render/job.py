@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from wetgate.io.atomic import (
     digest_file,
@@ -41,7 +41,7 @@ from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
-from wetgate.render.planner import Job, MakeOperator, Plan, prepare
+from wetgate.render.planner import Job, MakeOperator, Plan, codec_seconds, prepare
 from wetgate.render.shelf import FrameSource
 from wetgate.render.source import MatteClip, open_clip
 from wetgate.render.verify import VerifyReport, verify_output
@@ -73,9 +73,19 @@ def plan_job(options: JobOptions) -> Plan:
     Raises:
         WetgateError: whatever would keep the job from starting.
     """
+    from wetgate.render.probe import PROBE_SIDE, probe_seconds
+
     job = prepare(options)
-    job.close()
-    return job.plan
+    try:
+        if not job.steps:
+            return job.plan
+        seconds = probe_seconds(job)
+    finally:
+        job.close()
+    if seconds is None:
+        return job.plan
+    seconds += codec_seconds(job.clip, job.write_options.format, len(job.wanted))
+    return replace(job.plan, seconds=seconds, seconds_from=f"a probe on {PROBE_SIDE} px")
 
 
 def run_job(

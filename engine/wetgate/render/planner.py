@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,17 +13,18 @@ from wetgate.io.atomic import free_bytes
 from wetgate.io.formats import format_of_suffix, frame_bytes, metadata_losses
 from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
-from wetgate.io.sequence import FrameSequence, output_sequence, same_file_tree
-from wetgate.model.errors import OutputError, RecipeError, TargetExists, UsageError
+from wetgate.io.sequence import FrameSequence, output_sequence
+from wetgate.model.errors import UsageError
 from wetgate.operators.base import Operator
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
 from wetgate.render.chain import BoundStep, chain_reach
+from wetgate.render.checks import check_policy, check_target, choose_frames, is_stepped
 from wetgate.render.encoding import Encoding, is_linear, legal_bits, make_encoding
 from wetgate.render.executor import OutputSpace
-from wetgate.render.manifest import CONTROL, Journal
+from wetgate.render.manifest import CONTROL
 from wetgate.render.memory import DEFAULT_MEMORY, FrameSize, MemoryPlan, plan_memory
-from wetgate.render.options import HIGHEST_CLASS, JobOptions
+from wetgate.render.options import JobOptions
 from wetgate.render.shelf import alpha_channel, color_channels
 from wetgate.render.source import SourceClip, open_clip
 
@@ -149,7 +149,7 @@ def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
     """
     recipe = _recipe(options)
     operators = tuple(make(s.operator, s.params) for s in recipe.steps)
-    _check_policy(recipe, operators, options.policy)
+    check_policy(recipe, operators, options.policy)
     converts = recipe.output_space != "same-as-input"
     clip = open_clip(
         options.plate,
@@ -168,9 +168,9 @@ def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
 def _join(
     options: JobOptions, recipe: Recipe, operators: tuple[Operator, ...], clip: SourceClip
 ) -> Job:
-    wanted, absent = _frames(options, clip)
+    wanted, absent = choose_frames(options, clip)
     target = output_sequence(options.out, _only(clip.sequence, wanted or absent))
-    _check_target(options, clip.sequence, target, wanted)
+    check_target(options, clip.sequence, target, wanted)
     facts, config = clip.facts, clip.facts.config
     output_space = _output_space(recipe, clip)
     steps = _bind(recipe, operators, clip)
@@ -203,7 +203,7 @@ def _join(
     disk = frame_bytes(clip.info) * len(wanted)
     free = free_bytes(target.directory)
     warnings = _warnings(clip, absent, free, disk)
-    seconds = _codec_seconds(clip, target_format, len(wanted)) if not steps else None
+    seconds = codec_seconds(clip, target_format, len(wanted)) if not steps else None
     plan = Plan(
         source=str(clip.sequence.directory / clip.sequence.expression),
         target=str(target.directory / target.expression),
@@ -303,50 +303,6 @@ def _recipe(options: JobOptions) -> Recipe:
     )
 
 
-def _check_policy(recipe: Recipe, operators: Sequence[Operator], policy: str) -> None:
-    highest = HIGHEST_CLASS[policy]
-    for index, operator in enumerate(operators):
-        spec = operator.spec
-        if spec.footprint.scale != 1:
-            raise RecipeError(
-                f"steps[{index}]: operator {spec.name!r} scales by {spec.footprint.scale}",
-                expected="operators that keep the size",
-            )
-        if spec.provenance > highest or (spec.generative and policy != "creative"):
-            invents = ", and invents detail" if spec.generative else ""
-            raise RecipeError(
-                f"steps[{index}] of {recipe.name!r}: operator {spec.name!r} makes pixels of class "
-                f"{int(spec.provenance)} ({spec.provenance.name.lower()}){invents}",
-                expected=f"class {int(highest)} or lower under the policy {policy!r}",
-                remedy="take the step out, or choose another policy",
-            )
-
-
-def _frames(options: JobOptions, clip: SourceClip) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the numbers to render, and those that were meant but have no file."""
-    asked = options.frame_range
-    here = set(clip.sequence.numbers)
-    if asked is not None:
-        wanted = tuple(n for n in asked if n in here)
-        absent = tuple(n for n in asked if n not in here)
-    else:
-        wanted = tuple(clip.sequence.numbers)
-        absent = () if _is_stepped(wanted) else tuple(sorted(clip.missing))
-    if not wanted:
-        raise UsageError(
-            f"none of the frames {asked} exists",
-            path=clip.sequence.directory / clip.sequence.pattern,
-            expected=f"frames of {FrameRange(tuple(clip.sequence.numbers))}",
-        )
-    return wanted, absent
-
-
-def _is_stepped(numbers: Sequence[int]) -> bool:
-    """Whether the plate is numbered in even steps, so that its gaps are meant."""
-    steps = {b - a for a, b in pairwise(numbers)}
-    return len(steps) == 1 and len(numbers) > 2
-
-
 def _only(sequence: FrameSequence, numbers: tuple[int, ...]) -> FrameSequence:
     return FrameSequence(
         sequence.directory,
@@ -354,31 +310,6 @@ def _only(sequence: FrameSequence, numbers: tuple[int, ...]) -> FrameSequence:
         numbers,
         sign_beside_digits=sequence.sign_beside_digits,
     )
-
-
-def _check_target(
-    options: JobOptions, source: FrameSequence, target: FrameSequence, wanted: Sequence[int]
-) -> None:
-    if same_file_tree(source.directory, target.directory):
-        raise OutputError(
-            "the output lies in the directory of the source",
-            path=target.directory,
-            expected="another directory; sources are never written to",
-        )
-    if options.overwrite:
-        return
-    there = [n for n in wanted if os.path.lexists(target.path(n))]
-    if options.resume:
-        known = Journal(target.directory / CONTROL).latest()
-        there = [n for n in there if n not in known]
-    if there:
-        stray = "frames that no journal knows" if options.resume else "frames"
-        raise TargetExists(
-            f"{len(there)} {stray} are already there, first {target.name(there[0])}",
-            path=target.directory,
-            remedy="pass --overwrite to replace them"
-            + ("" if options.resume else ", --resume to go on, or choose another output"),
-        )
 
 
 def _bind(recipe: Recipe, operators: Sequence[Operator], clip: SourceClip) -> tuple[BoundStep, ...]:
@@ -458,10 +389,13 @@ def _write_options(
     return options, asked
 
 
-def _codec_seconds(clip: SourceClip, target_format: str, count: int) -> float:
+def codec_seconds(clip: SourceClip, target_format: str | None, count: int) -> float:
+    """Return the seconds that reading and writing `count` frames side by side take."""
     megapixels = clip.info.data_window.area / 1e6
     read = _READ_SECONDS_PER_MPX.get(clip.info.header.format, _OTHER_SECONDS_PER_MPX)
-    write = _WRITE_SECONDS_PER_MPX.get(target_format, _OTHER_SECONDS_PER_MPX)
+    write = _WRITE_SECONDS_PER_MPX.get(
+        target_format or clip.info.header.format, _OTHER_SECONDS_PER_MPX
+    )
     return count * megapixels * max(read, write)
 
 
@@ -473,7 +407,7 @@ def _warnings(clip: SourceClip, absent: Sequence[int], free: int, disk: int) -> 
     found = []
     if absent:
         found.append(f"frames {FrameRange.from_numbers(absent)} are missing and will fail")
-    elif clip.missing and _is_stepped(clip.sequence.numbers):
+    elif clip.missing and is_stepped(clip.sequence.numbers):
         found.append("the plate is numbered in steps; neighbors are looked for one number away")
     if disk * 1.05 > free:
         found.append(f"the frames need about {disk >> 20} MB and {free >> 20} MB are free")

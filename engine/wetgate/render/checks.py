@@ -1,0 +1,95 @@
+"""What is refused before the first frame: policies, frames that do not exist, unsafe targets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+
+from wetgate.io.ranges import FrameRange
+from wetgate.io.sequence import FrameSequence, same_file_tree
+from wetgate.model.errors import OutputError, RecipeError, TargetExists, UsageError
+from wetgate.operators.base import Operator
+from wetgate.recipe import Recipe
+from wetgate.render.manifest import CONTROL, Journal
+from wetgate.render.options import HIGHEST_CLASS, JobOptions
+from wetgate.render.source import SourceClip
+
+
+def check_policy(recipe: Recipe, operators: Sequence[Operator], policy: str) -> None:
+    """Refuse operators that change the size or make pixels the policy does not let in.
+
+    Raises:
+        RecipeError: naming the step.
+    """
+    highest = HIGHEST_CLASS[policy]
+    for index, operator in enumerate(operators):
+        spec = operator.spec
+        if spec.footprint.scale != 1:
+            raise RecipeError(
+                f"steps[{index}]: operator {spec.name!r} scales by {spec.footprint.scale}",
+                expected="operators that keep the size",
+            )
+        if spec.provenance > highest or (spec.generative and policy != "creative"):
+            invents = ", and invents detail" if spec.generative else ""
+            raise RecipeError(
+                f"steps[{index}] of {recipe.name!r}: operator {spec.name!r} makes pixels of class "
+                f"{int(spec.provenance)} ({spec.provenance.name.lower()}){invents}",
+                expected=f"class {int(highest)} or lower under the policy {policy!r}",
+                remedy="take the step out, or choose another policy",
+            )
+
+
+def choose_frames(options: JobOptions, clip: SourceClip) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the numbers to render, and those that were meant but have no file."""
+    asked = options.frame_range
+    here = set(clip.sequence.numbers)
+    if asked is not None:
+        wanted = tuple(n for n in asked if n in here)
+        absent = tuple(n for n in asked if n not in here)
+    else:
+        wanted = tuple(clip.sequence.numbers)
+        absent = () if is_stepped(wanted) else tuple(sorted(clip.missing))
+    if not wanted:
+        raise UsageError(
+            f"none of the frames {asked} exists",
+            path=clip.sequence.directory / clip.sequence.pattern,
+            expected=f"frames of {FrameRange(tuple(clip.sequence.numbers))}",
+        )
+    return wanted, absent
+
+
+def is_stepped(numbers: Sequence[int]) -> bool:
+    """Whether the plate is numbered in even steps, so that its gaps are meant."""
+    steps = {b - a for a, b in pairwise(numbers)}
+    return len(steps) == 1 and len(numbers) > 2
+
+
+def check_target(
+    options: JobOptions, source: FrameSequence, target: FrameSequence, wanted: Sequence[int]
+) -> None:
+    """Refuse a target in the source's directory, or with frames that nobody may replace.
+
+    Raises:
+        OutputError, TargetExists: saying which and what to do.
+    """
+    if same_file_tree(source.directory, target.directory):
+        raise OutputError(
+            "the output lies in the directory of the source",
+            path=target.directory,
+            expected="another directory; sources are never written to",
+        )
+    if options.overwrite:
+        return
+    there = [n for n in wanted if os.path.lexists(target.path(n))]
+    if options.resume:
+        known = Journal(target.directory / CONTROL).latest()
+        there = [n for n in there if n not in known]
+    if there:
+        stray = "frames that no journal knows" if options.resume else "frames"
+        raise TargetExists(
+            f"{len(there)} {stray} are already there, first {target.name(there[0])}",
+            path=target.directory,
+            remedy="pass --overwrite to replace them"
+            + ("" if options.resume else ", --resume to go on, or choose another output"),
+        )
