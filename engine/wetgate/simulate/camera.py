@@ -147,7 +147,7 @@ def flow(
     Where layers overlap, the motion is that of the front one that covers half or more.
     """
     y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
-    result = np.zeros((size[1], size[0], 2), np.float64)
+    result: NDArray[np.float64] = np.zeros((size[1], size[0], 2), np.float64)
     for layer, a, b in zip(layers, here, there, strict=True):
         ratio, dx, dy = a.motion_to(b)
         field = np.stack(((ratio - 1) * x + dx, (ratio - 1) * y + dy), axis=-1)
