@@ -45,8 +45,7 @@ _log = logging.getLogger(__name__)
 EVERY_CLIP_DB, MEAN_DB, DARK_DB, FLICKER_SHARE = 0.5, 1.0, 4.0, 0.5
 _QUICK_CLIPS = ("photo, hand-held", "leaves, parallax")
 _QUICK_CONDITIONS = (CONDITIONS[1], GRAIN)
-_QUICK_SIZE = 160, 120
-_QUICK_PEERS = ("BM3D", "OpenCV", "ffmpeg nlmeans", "ffmpeg hqdn3d", "ffmpeg fftdnoiz")
+_QUICK_SIZE = 128, 96
 # First what tells most, so that a run that is broken off has said something.
 _ORDER = ("sigma 20, float", GRAIN.name, "sigma 40, float", "sigma 10, float")
 
@@ -103,9 +102,7 @@ def run(*, quick: bool = False, data: Path | None = None, cache: Path | None = N
     kept = ScoreCache(cache or Path(platformdirs.user_cache_dir("wetgate")) / "bench-denoise")
     done: list[Case] = []
     for clip, condition in plan(found, quick=quick):
-        done.append(
-            measure_case(add_noise(clip, condition), kept, _QUICK_PEERS if quick else ("",))
-        )
+        done.append(measure_case(add_noise(clip, condition), kept, quick=quick))
         _log.info(
             "CASE %s | %s: %.2f against %.2f dB (%s), %+.2f; flicker %.2f against %.2f",
             clip.name, condition.name, done[-1].wetgate.psnr, done[-1].best.score.psnr,
@@ -154,13 +151,12 @@ def run_wetgate(case: NoisyClip) -> Filtered:
     return Filtered(frames=frames, cpu_seconds=result.cpu_seconds)
 
 
-def measure_case(case: NoisyClip, cache: ScoreCache, names: tuple[str, ...] = ("",)) -> Case:
-    """Run wetgate and every peer whose name starts with one of `names` on one case."""
+def measure_case(case: NoisyClip, cache: ScoreCache, *, quick: bool = False) -> Case:
+    """Run wetgate and its peers on one case; `quick` leaves out those that seldom win."""
     ours = score(case, run_wetgate(case), SCORED)
     source = Filtered(frames=tuple(case.noisy[i] for i in SCORED), cpu_seconds=0.0)
-    peers = [
-        best_of_peer(case, peer, cache) for peer in peers_for(case) if peer.name.startswith(names)
-    ]
+    chosen = [p for p in peers_for(case) if p.wins or not quick]
+    peers = [best_of_peer(case, peer, cache) for peer in chosen]
     shipped = [p for p in peers if p.peer.as_shipped]
     return Case(
         clip=case.clip,

@@ -96,6 +96,7 @@ def ffmpeg_peers() -> list[Peer]:
             lowest=graph.lowest,
             highest=graph.highest,
             slow=graph.slow,
+            wins=graph.name in ("nlmeans yuv", "fftdnoiz"),
         )
         for graph in _graphs()
     ]

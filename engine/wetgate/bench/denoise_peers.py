@@ -45,6 +45,8 @@ class Peer:
         lowest, highest: range of strengths the filter takes.
         slow: whether strengths are tried on part of a frame only.
         as_shipped: False for a peer helped by something of ours, shown but not competed with.
+        wins: whether it is among the strongest somewhere; the others can be left out of a first
+            look.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Peer:
     highest: float = 1e9
     slow: bool = False
     as_shipped: bool = True
+    wins: bool = False
 
 
 def package(name: str) -> Any:
@@ -111,7 +114,7 @@ def bm3d_peers(case: NoisyClip) -> list[Peer]:
     version = package_versions(["bm3d"])["bm3d"]
     made = partial(Peer, version=version, factor=1.25, slow=True)
     if case.grain is None:
-        plain = made(name="BM3D", run=_bm3d_white, start=true_sigma)
+        plain = made(name="BM3D", run=_bm3d_white, start=true_sigma, wins=True)
         if not case.clip.dark:
             return [plain]
         helped = made(
@@ -124,7 +127,7 @@ def bm3d_peers(case: NoisyClip) -> list[Peer]:
     # Grain has more noise at low frequencies than white noise: plain BM3D wants more strength.
     return [
         made(name="BM3D", run=_bm3d_white, start=lambda c: 1.5 * true_sigma(c), factor=1.3),
-        made(name="BM3D, true spectrum", run=_bm3d_colored, start=lambda _: 1.0),
+        made(name="BM3D, true spectrum", run=_bm3d_colored, start=lambda _: 1.0, wins=True),
     ]
 
 
@@ -222,6 +225,7 @@ def opencv_peers() -> list[Peer]:
             run=_nlm_deep,
             start=lambda c: 1.2 * 65535 * true_sigma(c) / range_of(c).span,
             factor=1.15,
+            wins=True,
         ),
     ]
 
