@@ -1,4 +1,4 @@
-// Motion-compensated fusion: the guide that patches are matched on.
+// Motion-compensated fusion: the guide that patches are matched on, and the last pass.
 //
 // Every neighbor is warped onto the center by its optical flow (cubic convolution) and averaged
 // in, pixel by pixel, with a weight that falls where the two pictures differ by more than their
@@ -142,25 +142,34 @@ WIDE void warp(const float* in, int stride, Rect region, Rect frame, int origin_
     }
 }
 
-WIDE void blend(const float* center_low, const float* low, float* scratch, int stride, Rect r) {
+WIDE void square_difference(const float* a, const float* b, float* out, int stride, Rect r) {
     for (int y = r.y0; y < r.y1; ++y)
         for (int x = r.x0; x < r.x1; ++x) {
             const std::ptrdiff_t o = std::ptrdiff_t(y) * stride + x;
-            const float d = low[o] - center_low[o];
-            scratch[o] = d * d;
+            const float d = b[o] - a[o];
+            out[o] = d * d;
         }
 }
 
-WIDE void accumulate(const float* warped, const float* ok, const float* error, float floor_error,
-                     float* sum, float* weight, int stride, Rect r) {
+// The weight of a warped pixel, from the mean squared error around it.
+WIDE void trust(const float* ok, const float* error, float floor_error, float* share, float* weight,
+                int stride, Rect r) {
     for (int y = r.y0; y < r.y1; ++y)
         for (int x = r.x0; x < r.x1; ++x) {
             const std::ptrdiff_t o = std::ptrdiff_t(y) * stride + x;
             const float excess = std::max(error[o] / floor_error - 1.f, 0.f);
             // 1 + e + e^2/2: close to exp(e), the same bits on every libm.
             const float w = ok[o] / (1.f + excess + 0.5f * excess * excess);
-            sum[o] += w * warped[o];
+            share[o] = w;
             weight[o] += w;
+        }
+}
+
+WIDE void accumulate(const float* warped, const float* share, float* sum, int stride, Rect r) {
+    for (int y = r.y0; y < r.y1; ++y)
+        for (int x = r.x0; x < r.x1; ++x) {
+            const std::ptrdiff_t o = std::ptrdiff_t(y) * stride + x;
+            sum[o] += share[o] * warped[o];
         }
 }
 
@@ -185,57 +194,63 @@ Array lowpass(Array plane, std::array<int, 4> frame) {
     return out;
 }
 
-Array fuse(const std::vector<py::object>& luma, const std::vector<py::object>& low,
-           const std::vector<py::object>& flow, std::array<int, 4> frame, std::array<int, 2> origin,
-           int flow_scale, float reach, float floor_error) {
-    const int n = int(luma.size()), center = n / 2;
-    if (n % 2 == 0 || low.size() != luma.size() || flow.size() != luma.size())
-        refuse("fuse: luma, low and flow need one entry a frame, an odd number");
+Array fuse(const std::vector<py::object>& planes, const std::vector<py::object>& flow,
+           std::array<int, 4> frame, std::array<int, 2> origin, int flow_scale, float reach,
+           float floor_error) {
+    const int n = int(planes.size()), center = n / 2;
+    if (n % 2 == 0 || flow.size() != planes.size())
+        refuse("fuse: planes and flow need one entry a frame, an odd number");
     if (flow_scale < 1 || !(floor_error > 0.f)) refuse("fuse: scale and noise must be positive");
-    auto middle = py::cast<Array>(luma[center]);
-    if (middle.ndim() != 2) refuse("fuse: luma is (height, width)");
-    const int h = int(middle.shape(0)), w = int(middle.shape(1));
+    auto middle = py::cast<Array>(planes[center]);
+    if (middle.ndim() != 3 || middle.shape(0) < 1) refuse("fuse: planes are (channel, height, width)");
+    const int channels = int(middle.shape(0)), h = int(middle.shape(1)), w = int(middle.shape(2));
     const Rect r = clip(frame, w, h), region{0, 0, w, h};
     if (r.x0 >= r.x1 || r.y0 >= r.y1) refuse("fuse: the region misses the frame");
     struct Source {
-        const float *luma, *low;
+        const float* planes;
         FlowField flow;
     };
     std::vector<Source> sources;
     std::vector<Array> keep;
     std::vector<Flow> keep_flow;
-    auto middle_low = py::cast<Array>(low[center]);
     for (int k = 0; k < n; ++k) {
-        if (k == center || luma[k].is_none() || flow[k].is_none()) continue;
-        auto a = py::cast<Array>(luma[k]);
+        if (k == center || planes[k].is_none() || flow[k].is_none()) continue;
+        auto a = py::cast<Array>(planes[k]);
         auto f = py::cast<Flow>(flow[k]);
-        if (a.ndim() != 2 || a.shape(0) != h || a.shape(1) != w) refuse("fuse: frames differ in shape");
+        if (a.ndim() != 3 || a.shape(0) != channels || a.shape(1) != h || a.shape(2) != w)
+            refuse("fuse: frames differ in shape");
         if (f.ndim() != 3 || f.shape(2) != 2 || f.shape(0) < 1 || f.shape(1) < 1)
             refuse("fuse: flow is int16 (rows, columns, 2)");
-        sources.push_back({a.data(), nullptr, {f.data(), int(f.shape(1)), int(f.shape(0)), flow_scale}});
+        sources.push_back({a.data(), {f.data(), int(f.shape(1)), int(f.shape(0)), flow_scale}});
         keep.push_back(std::move(a));
         keep_flow.push_back(std::move(f));
     }
-    if (middle_low.ndim() != 2 || middle_low.shape(0) != h || middle_low.shape(1) != w)
-        refuse("fuse: low-passed center differs in shape");
-    Array out({h, w});
+    Array out({channels, h, w});
     const float* c = middle.data();
-    const float* c_low = middle_low.data();
     float* o = out.mutable_data();
     {
         py::gil_scoped_release release;
         const std::size_t size = std::size_t(h) * w;
-        std::vector<float> warped(size), ok(size), filtered(size), error(size), mean(size), weight(size, 1.f),
-            row(w);
-        std::copy(c, c + size, o);
+        std::vector<float> warped(size), ok(size), low(size), center_low(size), error(size), share(size),
+            weight(size, 1.f), row(w);
+        std::copy(c, c + size * channels, o);
+        binomial(c, center_low.data(), row.data(), w, r);
         for (const Source& s : sources) {
-            warp(s.luma, w, region, r, origin[0], origin[1], s.flow, reach, warped.data(), ok.data());
-            binomial(warped.data(), filtered.data(), row.data(), w, r);
-            blend(c_low, filtered.data(), error.data(), w, r);
-            box_mean(error.data(), mean.data(), row.data(), w, r);
-            accumulate(warped.data(), ok.data(), mean.data(), floor_error, o, weight.data(), w, r);
+            // Luma, the first plane, decides for all.
+            warp(s.planes, w, region, r, origin[0], origin[1], s.flow, reach, warped.data(), ok.data());
+            binomial(warped.data(), low.data(), row.data(), w, r);
+            square_difference(center_low.data(), low.data(), error.data(), w, r);
+            box_mean(error.data(), low.data(), row.data(), w, r);
+            trust(ok.data(), low.data(), floor_error, share.data(), weight.data(), w, r);
+            accumulate(warped.data(), share.data(), o, w, r);
+            for (int k = 1; k < channels; ++k) {
+                warp(s.planes + size * k, w, region, r, origin[0], origin[1], s.flow, reach, warped.data(),
+                     ok.data());
+                accumulate(warped.data(), share.data(), o + size * k, w, r);
+            }
         }
-        for (std::size_t i = 0; i < size; ++i) o[i] /= weight[i];
+        for (int k = 0; k < channels; ++k)
+            for (std::size_t i = 0; i < size; ++i) o[size * k + i] /= weight[i];
     }
     return out;
 }
@@ -245,7 +260,7 @@ Array fuse(const std::vector<py::object>& luma, const std::vector<py::object>& l
 void bind_fusion(py::module_& m) {
     m.def("lowpass", &lowpass, py::arg("plane"), py::arg("frame"),
           "3x3 binomial low-pass of (height, width) inside the frame.");
-    m.def("fuse", &fuse, py::arg("luma"), py::arg("low"), py::arg("flow"), py::arg("frame"),
-          py::arg("origin"), py::arg("flow_scale"), py::arg("reach"), py::arg("floor_error"),
+    m.def("fuse", &fuse, py::arg("planes"), py::arg("flow"), py::arg("frame"), py::arg("origin"),
+          py::arg("flow_scale"), py::arg("reach"), py::arg("floor_error"),
           "Average the warped neighbors into the center where they agree.");
 }

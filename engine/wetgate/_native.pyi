@@ -39,8 +39,7 @@ def lowpass(
     plane: NDArray[np.float32], frame: tuple[int, int, int, int]
 ) -> NDArray[np.float32]: ...
 def fuse(
-    luma: Sequence[NDArray[np.float32] | None],
-    low: Sequence[NDArray[np.float32] | None],
+    planes: Sequence[NDArray[np.float32] | None],
     flow: Sequence[NDArray[np.int16] | None],
     frame: tuple[int, int, int, int],
     origin: tuple[int, int],

@@ -36,10 +36,11 @@ class OneStage:
     generative: bool = False
     halo: int = 0
     radius: int = 0
+    exact: bool = False
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(temporal_radius=self.radius, halo=self.halo)
+        return Footprint(temporal_radius=self.radius, halo=self.halo, exact_output=self.exact)
 
     @property
     def spec(self) -> OperatorSpec:
@@ -172,7 +173,7 @@ class Paired(OneStage):
         middle = len(window.pixels) // 2
         for k, pixels in enumerate(window.pixels):
             if k != middle and window.valid[k]:
-                w = np.float32(window.pairs[k] * window.pairs_back[k] * 0.5)  # type: ignore[operator]
+                w = np.float32(window.pairs[k] * 0.5)  # type: ignore[operator]
                 total += w * pixels[inner(window)]
                 weight += w
         return total / weight

@@ -213,7 +213,7 @@ class _Mix:
             if valid:
                 total += np.roll(pixels, k - self.radius, axis=1) * np.float32(k + 1)
                 if window.pairs[k] is not None:
-                    total += np.float32(window.pairs[k] + 3 * window.pairs_back[k])
+                    total += np.float32(window.pairs[k])
         for previous in window.previous:
             total += np.roll(previous, 1, axis=0) * np.float32(1 / 3)
         return np.ascontiguousarray(total[window.tile.within(window.region)])

@@ -153,31 +153,37 @@ def test_lowpass_is_the_binomial_with_edges_repeated() -> None:
 def test_fusion_averages_what_agrees_and_leaves_out_what_does_not() -> None:
     rng = np.random.default_rng(4)
     y, x = np.mgrid[0:64, 0:80]
-    clean = (10 * np.sin(x * 0.2) * np.cos(y * 0.15)).astype(np.float32)
+    clean = np.stack([10 * np.sin(x * 0.2) * np.cos(y * 0.15), 5 * np.cos(x * 0.1)])
     frames = [(clean + rng.standard_normal(clean.shape)).astype(np.float32) for _ in range(5)]
     frames[4] = frames[4] + np.float32(40)  # another picture: must not bleed in
-    low = [_native.lowpass(f, (0, 0, 80, 64)) for f in frames]
-    still = np.zeros((64, 80, 2), np.int16)
+    still = np.zeros((32, 40, 2), np.int16)
     flows = [still, still, None, still, still]
     variance = 2 * (6 / 16) ** 2  # of the low-passed difference of two unit noises
-    fused = _native.fuse(frames, low, flows, (0, 0, 80, 64), (0, 0), 1, 16.0, variance)
-    inner = np.s_[8:-8, 8:-8]
+    fused = _native.fuse(frames, flows, (0, 0, 80, 64), (0, 0), 2, 16.0, variance)
+    inner = np.s_[:, 8:-8, 8:-8]
     assert np.std((fused - clean)[inner]) < 0.6  # four frames of unit noise: 0.5
     assert abs(np.mean((fused - clean)[inner])) < 0.1
 
 
 def test_fusion_follows_a_known_shift() -> None:
     rng = np.random.default_rng(6)
-    wide = np.cumsum(rng.standard_normal((60, 90)), axis=1).astype(np.float32)
+    wide = np.cumsum(rng.standard_normal((1, 60, 90)), axis=2).astype(np.float32)
     wide -= wide.mean()
-    center, moved = wide[:, 10:74].copy(), wide[:, 7:71].copy()  # picture moves 3 px right
-    low = [_native.lowpass(f, (0, 0, 64, 60)) for f in (moved, center, moved)]
+    center, moved = wide[..., 10:74].copy(), wide[..., 7:71].copy()  # picture moves 3 px right
     flow = np.zeros((60, 64, 2), np.int16)
     flow[..., 0] = 3 * 32
     fused = _native.fuse(
-        [moved, center, moved], low, [flow, None, flow], (0, 0, 64, 60), (0, 0), 1, 16.0, 0.3
+        [moved, center, moved], [flow, None, flow], (0, 0, 64, 60), (0, 0), 1, 16.0, 0.3
     )
-    assert np.abs(fused - center)[:, :58].max() < 1e-4
+    assert np.abs(fused - center)[..., :58].max() < 1e-4
+
+
+def test_fusion_leaves_alone_what_moves_beyond_its_reach() -> None:
+    rng = np.random.default_rng(7)
+    frames = [rng.random((1, 20, 20), dtype=np.float32) for _ in range(3)]
+    far = np.full((20, 20, 2), 6 * 32, np.int16)
+    fused = _native.fuse(frames, [far, None, far], (0, 0, 20, 20), (0, 0), 1, 5.0, 1.0)
+    assert np.array_equal(fused, frames[1])
 
 
 @pytest.mark.parametrize(

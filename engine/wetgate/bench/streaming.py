@@ -65,7 +65,7 @@ def run_streaming(
 ) -> Streamed:
     """Analyse the shot, then run all stages, each output of a stage made once and shared.
 
-    Stage outputs are rounded to half between stages, as the engine does. Whole frames, no tiles:
+    Stage outputs are rounded to half between stages where the engine does so. Whole frames, no tiles:
     by the operator contract the bits are those of any tiling.
 
     Args:
@@ -83,7 +83,8 @@ def run_streaming(
         outputs, seconds = _run_stage(stage, frames, previous, numbers, analysis, facts)
         spent += seconds
         last = index == len(operator.stages) - 1
-        current = outputs if last else {n: _as_half(o) for n, o in outputs.items()}
+        keep = last or stage.footprint.exact_output
+        current = outputs if keep else {n: _as_half(o) for n, o in outputs.items()}
     return Streamed(
         frames=current, analysis=analysis, cpu_seconds=spent, analysis_seconds=whole.total
     )
@@ -133,7 +134,6 @@ def _run_stage(
         around = [n if n in seen else None for n in range(number - radius, number + radius + 1)]
         used = [number if n is None else n for n in around]
         forward = tuple(pair(number, n) for n in around)
-        backward = tuple(None if n is None else pair(n, number) for n in around)
         with stage_clock:
             window = Window(
                 number=number,
@@ -143,13 +143,11 @@ def _run_stage(
                 else tuple(previous[n][rows][:, columns] for n in used),
                 valid=tuple(n is not None for n in around),
                 pairs=forward,
-                pairs_back=backward,
                 region=region,
                 tile=box,
                 frame=box,
             )
             outputs[number] = stage(window, analysis, facts)
-    # A new frame meets `radius` frames before it, in both directions.
     steady = stage_clock.mean + frame_clock.mean + 2 * radius * pair_clock.mean
     return outputs, steady
 

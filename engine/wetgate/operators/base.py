@@ -56,6 +56,8 @@ class Footprint:
         bytes_per_pixel: peak scratch memory of one call per px of tile with halo, for the planner.
         survey_bytes_per_pixel: memory that the surveys of one frame (its own and those of its
             pairs) keep, per px of the frame; 0 for stages without surveys.
+        exact_output: whether the next stage gets this one's output in float32; otherwise it is
+            rounded to half, which is fine for a guide and not for a picture.
     """
 
     temporal_radius: int = 0
@@ -63,6 +65,7 @@ class Footprint:
     scale: Fraction = Fraction(1)
     bytes_per_pixel: int = 64
     survey_bytes_per_pixel: int = 0
+    exact_output: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +123,11 @@ class Window:
         number: frame number of the center frame.
         pixels: the operator's input, one `(h, w, channel)` array a frame, covering `region`.
             Reflected (edge pixel not repeated) where `region` reaches beyond the frame.
-        previous: output of the stage before, same shapes, rounded to half; empty for the first
-            stage.
+        previous: output of the stage before, same shapes, rounded to half unless that stage's
+            footprint asks for `exact_output`; empty for the first stage.
         valid: False where a neighbor does not exist, could not be read or lies beyond a cut;
             its arrays are then those of the center and must not be used as evidence.
         pairs: `survey_pair(center, k)` for every valid neighbor k, else None (center: None).
-        pairs_back: `survey_pair(k, center)`, likewise.
         region: the tile with halo, in px of the full frame; may reach beyond the frame.
         tile: the part of `region` to return.
         frame: the box of the full frame, at (0, 0).
@@ -136,7 +138,6 @@ class Window:
     previous: tuple[Pixels, ...]
     valid: tuple[bool, ...]
     pairs: tuple[PairSurvey | None, ...]
-    pairs_back: tuple[PairSurvey | None, ...]
     region: Box
     tile: Box
     frame: Box

@@ -120,16 +120,19 @@ def _stage_output(
             n: _stage_output(operator, index - 1, frames, n, facts, analysis, tile)
             for n in set(used)
         }
-        limit = np.float32(65504)
-        half = {n: np.clip(m, -limit, limit).astype(np.float16) for n, m in made.items()}
-        before = [half[n].astype(np.float32) for n in used]
+        if not operator.stages[index - 1].footprint.exact_output:
+            limit = np.float32(65504)
+            made = {
+                n: np.clip(m, -limit, limit).astype(np.float16).astype(np.float32)
+                for n, m in made.items()
+            }
+        before = [made[n] for n in used]
     surveys = [stage.survey_frame(f, analysis, facts) for f in (before or inputs)]
     here = surveys[radius]
     pairs: list[object | None] = [None] * len(used)
-    back: list[object | None] = [None] * len(used)
     for k, there in enumerate(surveys):
         if valid[k] and k != radius and here is not None and there is not None:
-            pairs[k], back[k] = stage.survey_pair(here, there), stage.survey_pair(there, here)
+            pairs[k] = stage.survey_pair(here, there)
     whole = Box.of_size(facts.width, facts.height)
     out = np.empty_like(inputs[radius])
     for box in whole.tiles(*(tile or whole.size)):
@@ -140,7 +143,6 @@ def _stage_output(
             previous=_cut(before, region),
             valid=valid,
             pairs=tuple(pairs),
-            pairs_back=tuple(back),
             region=region,
             tile=box,
             frame=whole,

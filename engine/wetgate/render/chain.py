@@ -311,14 +311,16 @@ class Chain:
         key = (index, stage, number)
         plane = self._outputs.get(key)
         if plane is None:
-            out = np.empty(source.color.shape, dtype=np.float16)
+            exact = self.steps[index].operator.stages[stage].footprint.exact_output
+            out = np.empty(source.color.shape, dtype=np.float32 if exact else np.float16)
 
             def write(window: Window, after: Pixels) -> bool:
-                out[window.tile.within(window.frame)] = to_half(after)
+                tile = window.tile.within(window.frame)
+                out[tile] = after if exact else to_half(after)
                 return True
 
             self._run_tiles(index, stage, number, source, write)
-            plane = self._outputs[key] = self._store.keep_half(out)
+            plane = self._outputs[key] = self._store.keep_array(out)
         return plane
 
     def _run_tiles(
@@ -342,7 +344,7 @@ class Chain:
                 planes[n] = (self._working(index, n, there), previous)
         facts = self.facts(index, source)
         analysis = self._analysis(index, number)
-        pairs, pairs_back = self._surveys.pairs(
+        pairs = self._surveys.pairs(
             SurveyedWindow(
                 key=(index, stage_index),
                 stage=stage,
@@ -367,7 +369,6 @@ class Chain:
                 previous=tuple(previous[n] for n in numbers) if previous else (),
                 valid=tuple(n is not None for n in around),
                 pairs=pairs,
-                pairs_back=pairs_back,
                 region=region,
                 tile=tile,
                 frame=frame,
@@ -377,7 +378,6 @@ class Chain:
             return tile, write(window, after)
 
         done = self._workers.map(run, frame.tiles(*self._tile), side_by_side=True)
-        self._surveys.window_done((index, stage_index), number)
         return done
 
 

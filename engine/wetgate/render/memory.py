@@ -249,26 +249,23 @@ def _held_bytes(size: FrameSize, operators: Sequence[Operator], converted: Seque
             held += window * size.color
         if i < len(converted) and converted[i]:
             held += window * size.color
-        for s in range(len(operator.stages) - 1):
-            held += (2 * reach.stage_output[i, s] + 1) * size.color // 2
+        for s, stage in enumerate(operator.stages[:-1]):
+            bytes_ = size.color if stage.footprint.exact_output else size.color // 2
+            held += (2 * reach.stage_output[i, s] + 1) * bytes_
     return held
 
 
 def _survey_bytes(size: FrameSize, operators: Sequence[Operator]) -> int:
-    """Return the bytes of surveys alive at once when frames are asked for in order.
-
-    A pair lives until both its windows are made: `4r` ordered pairs of the center and
-    `r (r - 1)` that wait across it, where a frame's own share is `2r`.
-    """
+    """Return the bytes of surveys alive at once: those of frames, and the pairs of one window."""
     reach = chain_reach(operators)
-    total = 0.0
+    frames, pairs = 0.0, 0.0
     for i, operator in enumerate(operators):
         for s, stage in enumerate(operator.stages):
             each = stage.footprint.survey_bytes_per_pixel * size.pixels
-            radius = stage.footprint.temporal_radius
-            share = each / (2 * radius + 1)
-            total += share * (4 * radius + radius * (radius - 1) + 2 * reach.stage[i, s] + 1)
-    return int(total)
+            share = each / (2 * stage.footprint.temporal_radius + 1)
+            frames += share * (2 * reach.stage[i, s] + 1)
+            pairs = max(pairs, each)
+    return int(frames + pairs)
 
 
 def _mib(nbytes: int) -> int:

@@ -2,8 +2,8 @@
 
 A plane gives back exactly the float32 it was made from: integer sources are kept as codes and
 half sources as half only where expanding them returns the same bits, else as float32. Outputs
-of inner stages are the declared exception: they are always rounded to half, whatever the
-memory budget, so that the budget never shows in the result.
+of inner stages are the declared exception: unless the stage asks for exact outputs they are
+always rounded to half, whatever the memory budget, so that the budget never shows.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class PlaneStore:
                 return self._admit(packed, form)
         return self._admit(np.array(pixels, dtype=np.float32, order="C"), np.float32(1))
 
-    def keep_half(self, pixels: NDArray[np.float16]) -> Plane:
-        """Keep the half output of an inner stage; the array now belongs to the store."""
-        return self._admit(pixels, np.float16(1))
+    def keep_array(self, pixels: NDArray[np.float16] | NDArray[np.float32]) -> Plane:
+        """Keep the output of an inner stage as it is; the array now belongs to the store."""
+        return self._admit(pixels, pixels.dtype.type(1))
 
     def _admit(self, array: NDArray[np.generic], form: np.generic) -> Plane:
         with self._lock:

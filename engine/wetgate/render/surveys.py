@@ -1,4 +1,4 @@
-"""What stages measured on whole frames and pairs of them, kept while a window may need it."""
+"""What stages measure on whole frames, kept while a window may need it, and on pairs of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SurveyedWindow:
 
 
 class Surveys:
-    """Makes surveys once and drops them when no window is left that reads them.
+    """Makes the survey of a frame once and drops it when no window is left that reads it.
 
     Args:
         wide: whether whole frames may be surveyed side by side.
@@ -46,50 +46,24 @@ class Surveys:
         self._workers = workers
         self._wide = wide
         self._frames: dict[tuple[StageKey, int], FrameSurvey | None] = {}
-        self._pairs: dict[tuple[StageKey, int, int], PairSurvey] = {}
         self._resting: set[tuple[StageKey, int]] = set()
-        self._made: set[tuple[StageKey, int]] = set()
 
-    def pairs(self, window: SurveyedWindow) -> tuple[Pairs, Pairs]:
-        """Return the surveys of the center against each frame, and of each against the center."""
-        key, number = window.key, window.number
+    def pairs(self, window: SurveyedWindow) -> Pairs:
+        """Return the surveys of the center against each frame of the window."""
         self._survey_frames(window)
-        others = [n for n in window.around if n is not None and n != number]
-        todo = []
-        for a, b in [(number, n) for n in others] + [(n, number) for n in others]:
-            here, there = self._frames[key, a], self._frames[key, b]
-            if here is not None and there is not None and (key, a, b) not in self._pairs:
-                todo.append((a, b, here, there))
+        center = self._frames[window.key, window.number]
 
-        def survey(pair: tuple[int, int, FrameSurvey, FrameSurvey]) -> PairSurvey:
-            return window.stage.survey_pair(pair[2], pair[3])
+        def survey(number: int | None) -> PairSurvey | None:
+            if number is None or number == window.number or center is None:
+                return None
+            there = self._frames[window.key, number]
+            return None if there is None else window.stage.survey_pair(center, there)
 
-        made = self._workers.map(survey, todo, side_by_side=self._wide)
-        for (a, b, _, _), result in zip(todo, made, strict=True):
-            self._pairs[key, a, b] = result
-
-        def found(a: int | None, b: int | None) -> PairSurvey | None:
-            return None if a is None or b is None else self._pairs.get((key, a, b))
-
-        return (
-            tuple(found(number, n) for n in window.around),
-            tuple(found(n, number) for n in window.around),
-        )
-
-    def window_done(self, key: StageKey, number: int) -> None:
-        """Note that a stage's output exists; a pair with both outputs made is not read again."""
-        self._made.add((key, number))
-        for pair in [p for p in self._pairs if p[0] == key and number in p[1:]]:
-            if (key, pair[1]) in self._made and (key, pair[2]) in self._made:
-                del self._pairs[pair]
+        return tuple(self._workers.map(survey, window.around, side_by_side=self._wide))
 
     def retain(self, near: Callable[[StageKey, int], bool]) -> None:
         """Drop what belongs to frames that are not near any upcoming output."""
         self._frames = {k: v for k, v in self._frames.items() if near(*k)}
-        self._made = {k for k in self._made if near(*k)}
-        self._pairs = {
-            k: v for k, v in self._pairs.items() if near(k[0], k[1]) and near(k[0], k[2])
-        }
 
     def _survey_frames(self, window: SurveyedWindow) -> None:
         key = window.key

@@ -1,4 +1,4 @@
-"""The denoise operator: measured noise, two motion-compensated passes, no trained network."""
+"""The denoise operator: measured noise, three motion-compensated passes, no network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DenoiseOperator:
     """Remove noise and grain that do not follow the picture.
 
     Args:
-        radius: frames either side that each of the two passes looks at (1-4).
+        radius: frames either side that the first two passes each look at (1-4); the third sees 1.
         step: px between reference patches (2-6); smaller is slower and slightly better.
         sigma_scale: factor on the measured noise deviation (0.5-2); 1 trusts the measurement.
         grain_keep: share of what was removed that is mixed back, 0 (none) to 1 (the source).
@@ -69,8 +69,8 @@ class DenoiseOperator:
             name="denoise",
             version=1,
             footprint=Footprint(
-                temporal_radius=2 * self.radius,
-                halo=2 * passes.HALO,
+                temporal_radius=2 * self.radius + 1,
+                halo=2 * passes.HALO + passes.FUSION_HALO,
                 bytes_per_pixel=_bytes_per_pixel(self.radius),
             ),
             working_space="log",
@@ -80,8 +80,12 @@ class DenoiseOperator:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Return the thresholding pass and the Wiener pass."""
-        return _FirstPass(self), _SecondPass(self)
+        """Return the thresholding pass, the Wiener pass and the fusion of what they made."""
+        return (
+            _FirstPass(self, self.radius),
+            _SecondPass(self, self.radius, exact_output=True),
+            _ThirdPass(self, 1, passes.FUSION_HALO),
+        )
 
     def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
         """Measure the noise of a shot; see `profile` for how."""
@@ -92,15 +96,19 @@ class DenoiseOperator:
 @dataclass(frozen=True, slots=True)
 class _Pass:
     operator: DenoiseOperator
+    radius: int
+    halo: int = passes.HALO
+    exact_output: bool = False
 
     @property
     def footprint(self) -> Footprint:
         return Footprint(
-            temporal_radius=self.operator.radius,
-            halo=passes.HALO,
-            bytes_per_pixel=_bytes_per_pixel(self.operator.radius),
+            temporal_radius=self.radius,
+            halo=self.halo,
+            bytes_per_pixel=_bytes_per_pixel(self.radius),
             # A picture of one byte and, for every neighbor, vectors of four bytes for 2 x 2 px.
-            survey_bytes_per_pixel=1 + 2 * self.operator.radius,
+            survey_bytes_per_pixel=1 + 2 * self.radius,
+            exact_output=self.exact_output,
         )
 
     def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
@@ -140,12 +148,28 @@ class _SecondPass(_Pass):
         return self._survey(whole, analysis, facts, 0.7)
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+        if _idle(analysis, facts):
+            return _tile_of(window, window.center)
+        noise = shot_noise(analysis, self.operator.sigma_scale)
+        planes = passes.second_pass(window, noise, step=self.operator.step)
+        return noise.to_pixels_biased(planes)
+
+
+@dataclass(frozen=True, slots=True)
+class _ThirdPass(_Pass):
+    def survey_frame(
+        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
+    ) -> FrameSurvey | None:
+        return self._survey(whole, analysis, facts, 0.5)
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         source = _tile_of(window, window.center)
         if _idle(analysis, facts) or self.operator.grain_keep == 1.0:
             return source
         noise = shot_noise(analysis, self.operator.sigma_scale)
-        planes = passes.second_pass(window, noise, step=self.operator.step)
-        clean = noise.to_pixels(planes)
+        planes = passes.third_pass(window, noise)
+        tile = window.tile.within(window.region)
+        clean = noise.to_pixels(np.ascontiguousarray(planes[:, tile[0], tile[1]]))
         if self.operator.grain_keep == 0.0:
             return clean
         keep = np.float32(self.operator.grain_keep)

@@ -1,4 +1,4 @@
-"""The two passes over a window, around the native loops."""
+"""The passes over a window, around the native loops."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ from there motion reaches on, and the fusion's weight looks at 5 px and its kern
 WIENER_NOISE = 0.8
 """Noise variance that the second pass assumes, as a share of the measured one: the guide still
 holds some noise, which the Wiener rule would otherwise take for signal it need not keep."""
+
+FUSION_HALO = REACH + 8
+"""Motion, the neighborhood that decides a weight and the kernel of the warp."""
+
+AGREEMENT = 0.08
+"""Variance left after two passes, low-passed, as a share of the noise's: what two frames may
+differ by and still show the same."""
 
 Planes = NDArray[np.float32]
 """float32 `(channel, height, width)` in noise units; channel 0 is luma."""
@@ -94,18 +101,9 @@ def first_pass(window: Window, noise: ShotNoise, *, step: int, threshold: float)
     low = [None if p is None else _native.lowpass(p[0], frame) for p in planes]
     guide: list[NDArray[np.float32] | None] = list(low)
     flows = _flows(window.pairs, window.valid)
-    scale = next((f.scale for f in flows if f is not None), 1)
     middle = len(planes) // 2
-    guide[middle] = _native.fuse(
-        [None if p is None else p[0] for p in planes],
-        low,
-        [None if f is None else f.vectors for f in flows],
-        frame,
-        (window.region.x0, window.region.y0),
-        scale,
-        float(REACH),
-        2.0 * noise.low_variance,
-    )
+    luma = [None if p is None else p[:1] for p in planes]
+    guide[middle] = _fuse(window, luma, flows, 2.0 * noise.low_variance)[0]
     return _collaborate(
         window, planes, [], guide, flows, noise, step,
         share=1.0, group_size=16, per_frame=3, hard=threshold, distance=1e30,
@@ -128,6 +126,33 @@ def second_pass(window: Window, noise: ShotNoise, *, step: int) -> Planes:
         window, planes, basic, guide, flows, noise, step,
         share=WIENER_NOISE, group_size=32, per_frame=6, hard=0.0, distance=distance,
     )  # fmt: skip
+
+
+def third_pass(window: Window, noise: ShotNoise) -> Planes:
+    """Average the second pass along motion with sub-pixel accuracy, where its frames agree."""
+    planes = [
+        noise.to_units(p) if ok else None
+        for p, ok in zip(window.previous, window.valid, strict=True)
+    ]
+    flows = _flows(window.pairs, window.valid)
+    return _fuse(window, planes, flows, AGREEMENT * 2.0 * noise.low_variance)
+
+
+def _fuse(
+    window: Window,
+    planes: Sequence[Planes | None],
+    flows: Sequence[Flow | None],
+    floor_error: float,
+) -> Planes:
+    return _native.fuse(
+        planes,
+        [None if f is None else f.vectors for f in flows],
+        _frame_in_region(window),
+        (window.region.x0, window.region.y0),
+        next((f.scale for f in flows if f is not None), 1),
+        float(REACH),
+        floor_error,
+    )
 
 
 def _collaborate(
