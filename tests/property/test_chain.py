@@ -97,6 +97,7 @@ CHAINS = {
     "mean": lambda: [step(TemporalMean(radius=2))],
     "paired": lambda: [step(Paired())],
     "two": lambda: [step(TwoStage())],
+    "exact": lambda: [step(TwoStage(first=TemporalMean(radius=1, exact=True)))],
     "many": lambda: [step(Paired(), strength=0.5), step(TwoStage()), step(BoxBlur(halo=1))],
 }
 
@@ -128,7 +129,14 @@ def test_split_order_tiles_threads_and_memory_never_show(
 
 
 @pytest.mark.parametrize(
-    "operator", [BoxBlur(), TemporalMean(radius=2), Paired(), TwoStage("source")]
+    "operator",
+    [
+        BoxBlur(),
+        TemporalMean(radius=2),
+        Paired(),
+        TwoStage("source"),
+        TwoStage("source", first=TemporalMean(radius=1, exact=True)),
+    ],
 )
 def test_the_engine_agrees_with_the_plain_reading_of_the_contract(operator: Operator) -> None:
     numbers = list(range(1, 8))
