@@ -30,7 +30,7 @@ holds some noise, which the Wiener rule would otherwise take for signal it need 
 FUSION_HALO = REACH + 8
 """Motion, the neighborhood that decides a weight and the kernel of the warp."""
 
-AGREEMENT = 0.08
+AGREEMENT = 0.04
 """Variance left after two passes, low-passed, as a share of the noise's: what two frames may
 differ by and still show the same."""
 
