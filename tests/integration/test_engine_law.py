@@ -204,3 +204,23 @@ def test_another_output_space_converts_the_whole_picture_and_nothing_else(tmp_pa
     np.testing.assert_array_equal(got.pixels[..., order][..., 3], pixels[..., 3])
     same = run(plate, tmp_path / "same", recipe(space="ACEScg"), output_space="ACEScg")
     assert same.frames[0].status == "passed-through"
+
+
+def test_a_movie_is_a_clip_of_numbered_frames(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "in" / "shot.mkv"
+    path.parent.mkdir()
+    pictures = [(scene(n) * 255).clip(0, 255).astype(np.uint8) for n in range(1001, 1007)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 80, 48, "yuv444p10le"
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv444p10le")))
+        container.mux(stream.encode(None))
+    what = recipe("mean", space="sRGB Encoded Rec.709 (sRGB)")
+    run(path, tmp_path / "out", what)
+    run(path, tmp_path / "part", what, frames="3")
+    whole = file_digests(tmp_path / "out")
+    assert sorted(whole) == [f"shot.{n:04d}.exr" for n in range(1, 7)]
+    assert file_digests(tmp_path / "part") == {"shot.0003.exr": whole["shot.0003.exr"]}

@@ -265,7 +265,7 @@ def _still_holds(
         return (
             target.stat().st_size == record.nbytes
             and digest_file(target) == record.digest
-            and digest_file(job.clip.sequence.path(record.frame)) == record.source_digest
+            and job.clip.digest(record.frame) == record.source_digest
             and (matte.digest(record.frame) if matte is not None else "") == record.matte
         )
     except (OSError, InputError):

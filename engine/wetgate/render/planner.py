@@ -170,6 +170,12 @@ def _join(
 ) -> Job:
     wanted, absent = choose_frames(options, clip)
     target = output_sequence(options.out, _only(clip.sequence, wanted or absent))
+    if len({target.name(n) for n in wanted}) < len(wanted):
+        raise UsageError(
+            f"one name for {len(wanted)} frames",
+            path=target.directory,
+            expected="a pattern such as plate.%04d.exr as the output of a movie",
+        )
     check_target(options, clip.sequence, target, wanted)
     facts, config = clip.facts, clip.facts.config
     output_space = _output_space(recipe, clip)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import numpy as np
 from wetgate.io.atomic import digest_file
 from wetgate.io.formats import needs_sandbox, read_frame, read_info, sniff_format
 from wetgate.io.ranges import FrameRange
-from wetgate.io.sequence import FrameSequence, find_sequence
+from wetgate.io.sequence import MOVIE_SUFFIXES, FrameSequence, find_sequence, movie_sequence
 from wetgate.model.errors import FrameReadError, InputError
 from wetgate.model.frame import Frame, ImageInfo
 from wetgate.operators.base import Pixels
@@ -98,6 +98,7 @@ class SourceClip:
         self.sequence = sequence
         self.facts = facts
         self._reader = reader
+        self._movie_digest: tuple[tuple[int, int], str] | None = None
 
     @property
     def frames(self) -> Sequence[int]:
@@ -139,7 +140,19 @@ class SourceClip:
         """Read one frame with the digest of its file."""
         frame = self[number]
         path = self.sequence.path(number)
-        return Loaded(frame=frame, digest=digest_file(path), nbytes=_size(path))
+        return Loaded(frame=frame, digest=self.digest(number), nbytes=_size(path))
+
+    def digest(self, number: int) -> str:
+        """Return the digest of the file that a frame lies in."""
+        path = self.sequence.path(number)
+        if self.facts.info.header.format != "movie":
+            return digest_file(path)
+        # All frames share the file, and a movie is too large to be hashed for each.
+        stat = path.stat()
+        key = (stat.st_size, stat.st_mtime_ns)
+        if self._movie_digest is None or self._movie_digest[0] != key:
+            self._movie_digest = (key, digest_file(path))
+        return self._movie_digest[1]
 
     def close(self) -> None:
         """End the reading process."""
@@ -190,10 +203,13 @@ def open_clip(
     from wetgate.color.identify import identify
 
     wanted = FrameRange.from_str(frames) if isinstance(frames, str) else frames
-    sequence = find_sequence(plate, wanted)
+    movie = Path(plate).suffix.lower() in MOVIE_SUFFIXES
+    sequence = find_sequence(plate, None if movie else wanted)
     reader = SafeReader()
     try:
         number, info = _first_readable(sequence, reader, layer)
+        if info.header.format == "movie":
+            sequence = _movie_sequence(sequence.path(number), info, wanted)
         space = None if input_space in (None, "auto") else input_space
         loaded = decision = None
         if must_decide or space is not None:
@@ -217,6 +233,19 @@ def _first_readable(
     if first is None:
         raise InputError("no frames", path=sequence.directory)
     raise first
+
+
+def _movie_sequence(path: Path, info: ImageInfo, wanted: FrameRange | None) -> FrameSequence:
+    """Number the frames of a movie from 1 and take those of interest."""
+    whole = movie_sequence(path, 1, int(str(info.header.attributes["movie:frames"])))
+    if wanted is None:
+        return whole
+    here = set(whole.numbers)
+    return replace(
+        whole,
+        numbers=tuple(n for n in wanted if n in here),
+        missing=frozenset(wanted) - here,
+    )
 
 
 class MatteClip:
