@@ -65,8 +65,8 @@ def run_streaming(
 ) -> Streamed:
     """Analyse the shot, then run all stages, each output of a stage made once and shared.
 
-    Stage outputs are rounded to half between stages where the engine does so. Whole frames, no tiles:
-    by the operator contract the bits are those of any tiling.
+    Stage outputs are rounded to half between stages where the engine does so. Whole frames, no
+    tiles: by the operator contract the bits are those of any tiling.
 
     Args:
         frames: the shot by frame number, working encoding.
