@@ -100,7 +100,7 @@ class Executor:
                     yield self._written(*behind)
                 shelved.pinned = True
                 behind = writing.submit(self._write, order), shelved
-                del order, done
+                del order, done, shelved  # the memory of this frame is the next one's
                 if not self.overlap:
                     yield self._written(*behind)
                     behind = None

@@ -177,7 +177,8 @@ def _candidates(
     allowed = [t for t in tiles if t[0] * t[1] <= max(_MOST_TILE_PIXELS, size.width * _GRAIN)]
     allowed.sort(key=lambda t: (_waste(size, t, halo, workers), -t[0] * t[1], -t[0]))
     counts = sorted({workers, max(1, workers // 2), 1}, reverse=True)
-    for overlap in (True, False):
+    # One worker means one core: reading ahead would only take it away from rendering.
+    for overlap in (True, False) if workers > 1 else (False,):
         for count in counts if not overlap else counts[:1]:
             for tile in allowed if operators else allowed[:1]:
                 yield MemoryPlan(

@@ -31,7 +31,8 @@ class JobOptions:
         frames: the range to render; None for all. Analyses always see the whole plate.
         input_space, output_space, config, code_range, strength: replace the recipe's.
         matte: a 0-1 control sequence with the plate's frame numbers.
-        memory: budget in bytes; None for 4 GB. threads: tile workers; None for all cores.
+        memory: budget in bytes; None for 4 GB. threads: tile workers; None for all cores, 1 for
+            everything in one thread.
         resume: keep frames that are done and equal. overwrite: replace what is there.
         analysis_path: an analysis that must be there and fresh; None makes one if needed.
     """
