@@ -46,8 +46,8 @@ struct Plane {  // one channel of one frame, covering `region`
 
 struct Match {
     float distance;
-    std::int16_t x, y;   // region coordinates of the patch's first px
-    std::int16_t frame;  // index in the window
+    int x, y;   // region coordinates of the patch's first px
+    int frame;  // index in the window
 };
 
 INLINE float patch_distance(Plane a, int ax, int ay, Plane b, int bx, int by) {
@@ -120,9 +120,9 @@ INLINE void search(const Job& job, int frame, int cx, int cy, int radius, int rx
         for (int x = x0; x <= x1; ++x) {
             if (frame == job.center && x == rx && y == ry) continue;
             const float d = patch_distance(ref, rx, ry, other, x, y);
-            if (d >= group.limit(job.threshold)) continue;
+            if (!(d < group.limit(job.threshold))) continue;  // NaN matches nothing
             if (check && group.holds(frame, x, y)) continue;
-            group.insert({d, std::int16_t(x), std::int16_t(y), std::int16_t(frame)});
+            group.insert({d, x, y, frame});
         }
 }
 
@@ -148,14 +148,14 @@ INLINE void gather(const Job& job, int gi, int rx, int ry, Group& group) {
     while (2 * n <= group.count + 1) n *= 2;
     const int keep = n - 1;
     for (int i = keep; i > 0; --i) group.item[i] = group.item[i - 1];
-    group.item[0] = {0.f, std::int16_t(rx), std::int16_t(ry), std::int16_t(job.center)};
+    group.item[0] = {0.f, rx, ry, job.center};
     group.count = n;
 }
 
 INLINE float level_factor(const Job& job, float level) {
     if (!job.level_gain) return 1.f;
     float t = (level - job.level_lo) / job.level_step;
-    t = std::min(std::max(t, 0.f), float(job.level_count - 1));
+    t = std::min(std::max(0.f, t), float(job.level_count - 1));  // NaN becomes 0
     const int i = std::min(int(t), job.level_count - 2);
     const float w = t - float(i);
     return job.level_gain[i] * (1.f - w) + job.level_gain[i + 1] * w;
@@ -232,8 +232,8 @@ WIDE void filter(const Job& job, float* sum, float* weight) {
                 for (int i = 0; i < n; ++i) {
                     const Match& m = group.item[i];
                     if (m.frame != job.center) continue;
-                    const int x0 = std::max<int>(m.x, job.tile_x0), x1 = std::min<int>(m.x + P, job.tile_x1);
-                    const int y0 = std::max<int>(m.y, job.tile_y0), y1 = std::min<int>(m.y + P, job.tile_y1);
+                    const int x0 = std::max(m.x, job.tile_x0), x1 = std::min(m.x + P, job.tile_x1);
+                    const int y0 = std::max(m.y, job.tile_y0), y1 = std::min(m.y + P, job.tile_y1);
                     if (x0 >= x1 || y0 >= y1) continue;
                     idct2(a + i * PP, patch);
                     for (int y = y0; y < y1; ++y)

@@ -30,7 +30,8 @@ struct Curve {
     float lo, inverse_step;
     float operator()(float x) const {
         const float t = (x - lo) * inverse_step;
-        const int i = int(std::min(std::max(t, 0.f), float(count - 2)));
+        // This order of arguments turns NaN (of values that overflowed) into 0, a valid index.
+        const int i = int(std::min(std::max(0.f, t), float(count - 2)));
         return value[i] + (value[i + 1] - value[i]) * (t - float(i));
     }
 };

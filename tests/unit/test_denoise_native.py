@@ -217,3 +217,43 @@ def test_collaborate_refuses_what_does_not_fit(change: dict[str, object]) -> Non
     call.update(change)
     with pytest.raises(ValueError, match="denoise"):
         _native.collaborate(**call)  # type: ignore[arg-type]
+
+
+def test_a_patch_far_to_the_right_is_filtered_like_any_other() -> None:
+    frame = np.random.default_rng(5).standard_normal((1, 8, 24)).astype(np.float32)
+    parameters = {
+        "radius_here": 4, "radius_there": 1, "group_size": 4, "per_frame": 1,
+        "reach": 1, "threshold": 1e30, "hard": 1.0,
+    }  # fmt: skip
+
+    def last_patch(width: int) -> _Array:
+        wide = np.zeros((1, 8, width), np.float32)
+        wide[..., -24:] = frame
+        return _native.collaborate(
+            [wide], [], [wide[0].copy()], [None], (0, 0, width, 8), (width - 8, 0, width, 8),
+            [width - 8], [0], np.ones((1, 64), np.float32), None, (0.0, 1.0), parameters,
+        )  # fmt: skip
+
+    assert np.array_equal(last_patch(40000), last_patch(24))
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, np.inf, np.nan])
+def test_values_beyond_every_curve_come_through_without_harm(value: float) -> None:
+    tables = np.stack([np.linspace(-50, 50, 64, dtype=np.float32)] * 3)
+    pixels = np.full((8, 8, 3), 0.25, np.float32)
+    pixels[2, 3] = value
+    planes = _native.to_noise_units(pixels, tables, np.array([[0, 1]] * 3, np.float32))
+    back = _native.from_noise_units(planes, tables, np.array([[-50, 50]] * 3, np.float32))
+    assert not np.isfinite(back[2, 3]).all()
+    rest = np.ones((8, 8), bool)
+    rest[2, 3] = False
+    assert np.isfinite(back[rest]).all() and np.ptp(back[rest]) == 0
+    parameters = {
+        "radius_here": 2, "radius_there": 1, "group_size": 4, "per_frame": 1,
+        "reach": 1, "threshold": 1e30, "hard": 1.0,
+    }  # fmt: skip
+    filtered = _native.collaborate(
+        [planes], [], [planes[0].copy()], [None], (0, 0, 8, 8), (0, 0, 8, 8), [0], [0],
+        np.ones((3, 64), np.float32), np.ones(4, np.float32), (-50.0, 50.0), parameters,
+    )  # fmt: skip
+    assert filtered.shape == planes.shape
