@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from wetgate.model.errors import RecipeError
+from wetgate.model.errors import RecipeError, UnsupportedImage
 from wetgate.operators.base import SourceFacts
 from wetgate.operators.denoise.operator import DenoiseOperator
 from wetgate.operators.registry import make_operator
@@ -122,8 +124,71 @@ def test_values_beyond_zero_and_one_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"radius": 9}, {"step": 1}, {"grain_keep": 1.5}, {"sigma_scale": 0}, {"strenght": 1}]
+    "params",
+    [
+        {"radius": 9},
+        {"radius": 2.5},
+        {"step": True},
+        {"step": 1},
+        {"grain_keep": 1.5},
+        {"sigma_scale": 0},
+        {"strenght": 1},
+    ],
 )
 def test_wrong_parameters_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(RecipeError):
         make_operator("denoise", params)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (7, 40), (8, 8), (17, 9)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_frames_of_any_size_come_back(size: tuple[int, int], count: int) -> None:
+    width, height = size
+    rng = np.random.default_rng(3)
+    frames = {
+        n: (0.4 + 0.02 * rng.standard_normal((height, width, 3))).astype(np.float32)
+        for n in range(count)
+    }
+    facts = replace(_facts(), width=width, height=height)
+    out = run_operator(DenoiseOperator(radius=1), frames, 0, facts=facts)
+    assert np.isfinite(out).all()
+    assert np.array_equal(out, frames[0]) == (min(size) < 8)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_black_or_white_shot_comes_back_bit_for_bit(level: float) -> None:
+    frames = {n: np.full((HEIGHT, WIDTH, 3), level, np.float32) for n in range(3)}
+    out = run_operator(DenoiseOperator(radius=1), frames, 1, facts=_facts("uint10"))
+    assert np.array_equal(out, frames[1])
+
+
+def test_a_channel_without_noise_does_not_spoil_the_others() -> None:
+    clean = {n: f.copy() for n, f in CLEAN.items() if n < 1005}
+    for frame in clean.values():
+        frame[..., 2] = 0.0
+        frame[40:44, 20:60, 2] = 0.5
+    noisy = _noisy(clean)
+    for number, frame in noisy.items():
+        frame[..., 2] = clean[number][..., 2]
+    out = run_operator(DenoiseOperator(radius=1, step=4), noisy, 1002, facts=_facts())
+    for channel in (0, 1):
+        want, had = clean[1002][..., channel], noisy[1002][..., channel]
+        assert _psnr(out[..., channel], want) > _psnr(had, want) + 9
+    assert np.abs(out[..., 2] - clean[1002][..., 2]).max() < 0.2 * SIGMA
+
+
+@pytest.mark.parametrize("stray", [CLEAN[1001][:40, :48], CLEAN[1001][..., :1]])
+def test_a_stray_frame_of_another_shape_does_not_stop_the_measuring(
+    stray: NDArray[np.float32],
+) -> None:
+    frames = {**NOISY, 1004: np.ascontiguousarray(stray)}
+    analysis = DenoiseOperator().analyse(lambda n: frames[n], sorted(frames), _facts())
+    assert analysis["temporal"]
+    assert analysis["deviation"] == pytest.approx(SIGMA, rel=0.1)
+
+
+def test_a_frame_with_other_channels_than_its_shot_is_refused_by_name() -> None:
+    analysis = DenoiseOperator().analyse(lambda n: NOISY[n], sorted(NOISY), _facts())
+    gray = {1001: np.ascontiguousarray(NOISY[1001][..., :1])}
+    with pytest.raises(UnsupportedImage, match="1 color channels"):
+        run_operator(DenoiseOperator(), gray, 1001, facts=_facts(channels=1), analysis=analysis)

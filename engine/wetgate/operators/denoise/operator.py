@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate import _native
+from wetgate.model.errors import UnsupportedImage
 from wetgate.operators.base import (
     Analysis,
     Footprint,
@@ -59,6 +60,8 @@ class DenoiseOperator:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie in {low}-{high}, got {value}")
+            if isinstance(low, int) and type(value) is not int:
+                raise ValueError(f"{name} must be a whole number, got {value!r}")
         if not 0.0 <= self.grain_keep <= 1.0:
             raise ValueError(f"grain_keep must lie in 0-1, got {self.grain_keep}")
 
@@ -89,6 +92,8 @@ class DenoiseOperator:
 
     def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
         """Measure the noise of a shot; see `profile` for how."""
+        if min(facts.width, facts.height) < PATCH:
+            return {"deviation": 0.0}
         measured = measure(read, frames, facts)
         return _describe(measured, facts)
 
@@ -114,12 +119,22 @@ class _Pass:
     def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
         return estimate_flow(cast(FlowPicture, here), cast(FlowPicture, there))
 
+    def _noise(self, analysis: Analysis, facts: SourceFacts) -> ShotNoise:
+        noise = shot_noise(analysis, self.operator.sigma_scale)
+        if len(noise.spectrum) != facts.channels:
+            raise UnsupportedImage(
+                f"a frame with {facts.channels} color channels",
+                expected=f"{len(noise.spectrum)}, as where the shot begins",
+                remedy="restore it on its own",
+            )
+        return noise
+
     def _survey(
         self, whole: Pixels, analysis: Analysis, facts: SourceFacts, blur: float
     ) -> FrameSurvey | None:
         if _idle(analysis, facts):
             return None
-        noise = shot_noise(analysis, self.operator.sigma_scale)
+        noise = self._noise(analysis, facts)
         return flow_picture(noise.to_units(whole)[0], *noise.luma, blur)
 
 
@@ -135,7 +150,7 @@ class _FirstPass(_Pass):
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         if _idle(analysis, facts):
             return _tile_of(window, window.center)
-        noise = shot_noise(analysis, self.operator.sigma_scale)
+        noise = self._noise(analysis, facts)
         planes = passes.first_pass(window, noise, step=self.operator.step, threshold=self.threshold)
         return noise.to_pixels_biased(planes)
 
@@ -150,7 +165,7 @@ class _SecondPass(_Pass):
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         if _idle(analysis, facts):
             return _tile_of(window, window.center)
-        noise = shot_noise(analysis, self.operator.sigma_scale)
+        noise = self._noise(analysis, facts)
         planes = passes.second_pass(window, noise, step=self.operator.step)
         return noise.to_pixels_biased(planes)
 
@@ -166,7 +181,7 @@ class _ThirdPass(_Pass):
         source = _tile_of(window, window.center)
         if _idle(analysis, facts) or self.operator.grain_keep == 1.0:
             return source
-        noise = shot_noise(analysis, self.operator.sigma_scale)
+        noise = self._noise(analysis, facts)
         planes = passes.third_pass(window, noise)
         tile = window.tile.within(window.region)
         clean = noise.to_pixels(np.ascontiguousarray(planes[:, tile[0], tile[1]]))

@@ -10,7 +10,7 @@ one frame falls back to the high frequencies of its smoothest blocks and white n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree
 _MEDIAN_OF_BLOCK = 0.98949  # the same over 63 degrees, per degree
 _SMOOTH_SHARE = 0.15
 _SPIKE = 3.0
+_QUIETEST = 0.02  # deviation of the quietest channel, as a share of the noisiest one's
 
 _Blocks = NDArray[np.float64]
 """`(block, channel, 8, 8)`."""
@@ -66,23 +67,29 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
 
     Args:
         read: gives frames `(height, width, channel)` in the working encoding.
-        frames: numbers of the shot, ascending.
+        frames: numbers of the shot, ascending; the first has the size of `facts`, at least 8 px.
     """
+    shape = facts.height, facts.width, facts.channels
     pairs: list[Pair] = []
-    held = seen = 0
+    held = 0
     clipping: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]] = []
     for here, there in _sample_pairs(frames):
-        a = read(here)
-        b = read(there) if there != here else None
+        a, b = read(here), read(there)
+        if a.shape != shape or b.shape != shape:  # a stray of another size
+            continue
         clipping.append(_clips(a, facts))
-        seen += 1
-        if b is not None and np.array_equal(a, b):
+        if np.array_equal(a, b):
             held += 1
             continue
-        pairs.append(_against(a, b) if b is not None else _alone(a))
-    if not pairs:  # a held frame: nothing moves, so only space can tell
-        pairs.append(_alone(read(frames[0])))
-    temporal = len(frames) > 1 and held < seen
+        pair = _against(a, b)
+        if len(pair.signal):
+            pairs.append(pair)
+    temporal = bool(pairs)
+    seen = max(len(clipping), 1)
+    if not pairs:  # nothing moves or nothing compares, so only space can tell
+        alone = read(frames[0])
+        clipping.append(_clips(alone, facts))
+        pairs.append(_alone(alone))
     low = np.any([c[0] for c in clipping], axis=0)
     high = np.any([c[1] for c in clipping], axis=0)
     signal = np.concatenate([p.signal for p in pairs])
@@ -95,19 +102,33 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
         for c in range(signal.shape[1])
     ]
     return Measured(
-        channels=tuple(f[0] for f in fits),
+        channels=_not_far_apart([f[0] for f in fits]),
         bins=tuple(f[1] for f in fits),
         residual=residual,
         signal=means,
         temporal=temporal,
-        held=held / max(seen, 1),
+        held=held / seen,
+    )
+
+
+def _not_far_apart(channels: Sequence[ChannelNoise]) -> tuple[ChannelNoise, ...]:
+    """Raise the noise of channels far below the noisiest one.
+
+    Counted in its own noise, a nearly clean channel has values so large that, once channels are
+    rotated into each other, nothing of the noisy ones can be told.
+    """
+    means = [float(np.mean(c.variance(np.linspace(c.low, c.high, 33)))) for c in channels]
+    least = max(means) * _QUIETEST**2
+    return tuple(
+        replace(c, a=least, b=0.0, c=0.0) if mean < least else c
+        for c, mean in zip(channels, means, strict=True)
     )
 
 
 def _sample_pairs(frames: Sequence[int]) -> list[tuple[int, int]]:
     """Spread pairs of consecutive frames evenly over the shot."""
     if len(frames) < 2:
-        return [(frames[0], frames[0])]
+        return []
     starts = np.unique(np.linspace(0, len(frames) - 2, _PAIRS).round().astype(int))
     return [(frames[i], frames[i + 1]) for i in starts]
 
@@ -157,8 +178,6 @@ def _against(a: Pixels, b: Pixels) -> Pair:
     flow = estimate_flow(picture_a, picture_b)
     own = _blocks(a)
     rows, columns = own.shape[:2]
-    if rows == 0 or columns == 0:
-        return _alone(a)
     y = np.arange(rows) * BLOCK
     x = np.arange(columns) * BLOCK
     vectors = flow_at(flow, x + BLOCK // 2, y + BLOCK // 2).astype(np.int64)
@@ -275,6 +294,8 @@ def _fit_clipped(
     Additive noise first, then noise with a slope when it explains clearly more; a least
     absolute fit of log variance over a grid, refined once around its best point.
     """
+    if not v.any():  # black or white throughout
+        return 0.0, 0.0, 0.0
     truth = np.linspace(-0.5, 1.5, 1001)
     scale = float(np.sqrt(max(np.max(v), 1e-12)))
 
