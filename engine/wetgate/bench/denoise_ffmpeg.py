@@ -64,6 +64,7 @@ def _graphs() -> list[_Graph]:
         ),
         mean(name="atadenoise 5", filters=_ATADENOISE + "5"),
         mean(name="atadenoise 9", filters=_ATADENOISE + "9"),
+        mean(name="atadenoise 15", filters=_ATADENOISE + "15"),
         moving(
             name="fftdnoiz", filters="fftdnoiz=sigma={s}:prev=1:next=1", format="yuv444p16",
             start=0.4, factor=1.5, highest=100.0,
