@@ -76,6 +76,7 @@ struct Group {
     int count = 0, size = 0;
 
     float limit(float threshold) const {
+        if (size == 0) return 0.f;  // a group of the reference alone
         return count == size ? item[count - 1].distance : threshold;
     }
     void insert(const Match& m) {
@@ -161,90 +162,119 @@ INLINE float level_factor(const Job& job, float level) {
     return job.level_gain[i] * (1.f - w) + job.level_gain[i + 1] * w;
 }
 
+// Load the group's patches from `planes` and leave its 3-D transform in `out`.
+INLINE void transform(const Job& job, const std::vector<Plane>& planes, int channel, const Group& group,
+                      float* work, float* out) {
+    alignas(64) float patch[PP];
+    for (int i = 0; i < group.count; ++i) {
+        const Match& m = group.item[i];
+        load(planes[m.frame * job.channels + channel], m.x, m.y, patch);
+        dct2(patch, work + i * PP);
+    }
+    haar(work, group.count, out);
+}
+
+// Keep what stands out of the noise. Returns the noise variance left.
+INLINE float shrink_by_threshold(float* a, int n, const float* noise, float hard, float gain) {
+    const float cut = hard * hard * gain;
+    float lane[P] = {0};
+    const float dc = a[0];
+    for (int i = 0; i < n * PP; i += P)
+        for (int k = 0; k < P; ++k) {
+            const float v = noise[(i & (PP - 1)) + k];
+            const float keep = a[i + k] * a[i + k] > cut * v ? 1.f : 0.f;
+            a[i + k] *= keep;
+            lane[k] += keep * v * gain;
+        }
+    if (a[0] == 0.f && dc != 0.f) {  // the group's mean is never noise
+        a[0] = dc;
+        lane[0] += noise[0] * gain;
+    }
+    float left = 0.f;
+    for (int k = 0; k < P; ++k) left += lane[k];
+    return left;
+}
+
+// Weigh every sample by the guide's share of power in it. Returns the noise variance left.
+INLINE float shrink_by_wiener(float* a, const float* guide, int n, const float* noise, float gain) {
+    float lane[P] = {0};
+    for (int i = 0; i < n * PP; i += P)
+        for (int k = 0; k < P; ++k) {
+            const float v = noise[(i & (PP - 1)) + k] * gain;
+            const float s = guide[i + k] * guide[i + k];
+            const float w = s / (s + v);
+            a[i + k] *= w;
+            lane[k] += w * w * v;
+        }
+    float left = 0.f;
+    for (int k = 0; k < P; ++k) left += lane[k];
+    return left;
+}
+
+// Add the patches of the center frame to the tile's sums.
+INLINE void put_back(const Job& job, const Group& group, const float* spectra, float w0, float* sum,
+                     float* weight) {
+    const int tw = job.tile_x1 - job.tile_x0;
+    alignas(64) float patch[PP], share[PP];
+    for (int k = 0; k < PP; ++k) share[k] = w0 * job.window[k];
+    for (int i = 0; i < group.count; ++i) {
+        const Match& m = group.item[i];
+        if (m.frame != job.center) continue;
+        const int x0 = std::max<int>(m.x, job.tile_x0), x1 = std::min<int>(m.x + P, job.tile_x1);
+        const int y0 = std::max<int>(m.y, job.tile_y0), y1 = std::min<int>(m.y + P, job.tile_y1);
+        if (x0 >= x1 || y0 >= y1) continue;
+        idct2(spectra + i * PP, patch);
+        for (int k = 0; k < PP; ++k) patch[k] *= share[k];
+        for (int y = y0; y < y1; ++y) {
+            const std::size_t o = std::size_t(y - job.tile_y0) * tw + (x0 - job.tile_x0);
+            const int k = (y - m.y) * P + (x0 - m.x);
+            if (x1 - x0 == P)
+                for (int x = 0; x < P; ++x) {
+                    sum[o + x] += patch[k + x];
+                    weight[o + x] += share[k + x];
+                }
+            else
+                for (int x = 0; x < x1 - x0; ++x) {
+                    sum[o + x] += patch[k + x];
+                    weight[o + x] += share[k + x];
+                }
+        }
+    }
+}
+
+INLINE float noise_gain(const Job& job, int rx, int ry) {
+    if (!job.level_gain) return 1.f;
+    alignas(64) float patch[PP];
+    float mean = 0.f;
+    load(job.guide[job.center], rx, ry, patch);
+    for (int k = 0; k < PP; ++k) mean += patch[k];
+    return level_factor(job, mean / PP);
+}
+
 WIDE void filter(const Job& job, float* sum, float* weight) {
-    const int tw = job.tile_x1 - job.tile_x0, th = job.tile_y1 - job.tile_y0;
+    const std::size_t plane = std::size_t(job.tile_x1 - job.tile_x0) * (job.tile_y1 - job.tile_y0);
     std::vector<float> buffer(3 * MAX_GROUP * PP);
-    float* a = buffer.data();
-    float* b = a + MAX_GROUP * PP;
-    float* scratch = b + MAX_GROUP * PP;
+    float* work = buffer.data();
+    float* a = work + MAX_GROUP * PP;
+    float* guide = a + MAX_GROUP * PP;
     Group group;
-    const bool wiener = !job.basic.empty();
     for (std::size_t gy = 0; gy < job.ref_y.size(); ++gy)
         for (std::size_t gx = 0; gx < job.ref_x.size(); ++gx) {
             const int rx = job.ref_x[gx], ry = job.ref_y[gy];
             gather(job, int(gy) * job.grid_w + int(gx), rx, ry, group);
-            const int n = group.count;
-            float gain = 1.f;
-            if (job.level_gain) {
-                float mean = 0.f;
-                load(job.guide[job.center], rx, ry, a);
-                for (int k = 0; k < PP; ++k) mean += a[k];
-                gain = level_factor(job, mean / PP);
-            }
+            const float gain = noise_gain(job, rx, ry);
             for (int c = 0; c < job.channels; ++c) {
                 const float* noise = job.noise + c * PP;
-                alignas(64) float patch[PP];
-                float spent = 0.f;  // noise variance left in the estimate
-                for (int i = 0; i < n; ++i) {
-                    const Match& m = group.item[i];
-                    load(job.noisy[m.frame * job.channels + c], m.x, m.y, patch);
-                    dct2(patch, a + i * PP);
-                }
-                haar(a, n, scratch);
-                if (wiener) {
-                    for (int i = 0; i < n; ++i) {
-                        const Match& m = group.item[i];
-                        load(job.basic[m.frame * job.channels + c], m.x, m.y, patch);
-                        dct2(patch, b + i * PP);
-                    }
-                    haar(b, n, scratch);
-                    float lane[P] = {0};
-                    for (int i = 0; i < n * PP; i += P)
-                        for (int k = 0; k < P; ++k) {
-                            const float v = noise[(i & (PP - 1)) + k] * gain;
-                            const float s = b[i + k] * b[i + k];
-                            const float w = s / (s + v);
-                            a[i + k] *= w;
-                            lane[k] += w * w * v;
-                        }
-                    for (int k = 0; k < P; ++k) spent += lane[k];
+                transform(job, job.noisy, c, group, work, a);
+                float left;
+                if (job.basic.empty()) {
+                    left = shrink_by_threshold(a, group.count, noise, job.hard, gain);
                 } else {
-                    const float cut = job.hard * job.hard * gain;
-                    float lane[P] = {0};
-                    const float dc = a[0];
-                    for (int i = 0; i < n * PP; i += P)
-                        for (int k = 0; k < P; ++k) {
-                            const float v = noise[(i & (PP - 1)) + k];
-                            const float keep = a[i + k] * a[i + k] > cut * v ? 1.f : 0.f;
-                            a[i + k] *= keep;
-                            lane[k] += keep * v * gain;
-                        }
-                    if (a[0] == 0.f && dc != 0.f) {  // the group's mean is never noise
-                        a[0] = dc;
-                        lane[0] += noise[0] * gain;
-                    }
-                    for (int k = 0; k < P; ++k) spent += lane[k];
+                    transform(job, job.basic, c, group, work, guide);
+                    left = shrink_by_wiener(a, guide, group.count, noise, gain);
                 }
-                haar_inverse(a, n, scratch);
-                const float w0 = 1.f / std::max(spent, 1e-12f);
-                float* out = sum + std::size_t(c) * th * tw;
-                float* wgt = weight + std::size_t(c) * th * tw;
-                for (int i = 0; i < n; ++i) {
-                    const Match& m = group.item[i];
-                    if (m.frame != job.center) continue;
-                    const int x0 = std::max(m.x, job.tile_x0), x1 = std::min(m.x + P, job.tile_x1);
-                    const int y0 = std::max(m.y, job.tile_y0), y1 = std::min(m.y + P, job.tile_y1);
-                    if (x0 >= x1 || y0 >= y1) continue;
-                    idct2(a + i * PP, patch);
-                    for (int y = y0; y < y1; ++y)
-                        for (int x = x0; x < x1; ++x) {
-                            const int k = (y - m.y) * P + (x - m.x);
-                            const std::size_t o = std::size_t(y - job.tile_y0) * tw + (x - job.tile_x0);
-                            const float w = w0 * job.window[k];
-                            out[o] += w * patch[k];
-                            wgt[o] += w;
-                        }
-                }
+                haar_inverse(a, group.count, work);
+                put_back(job, group, work, 1.f / std::max(left, 1e-12f), sum + c * plane, weight + c * plane);
             }
         }
 }

@@ -67,10 +67,34 @@ INLINE void idct_columns(const float* in, float* out) {
     }
 }
 
+#if defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12)
+// Pairs, then pairs of pairs, then halves change places: 24 shuffles for an 8x8 patch.
+typedef float Lanes __attribute__((vector_size(32), aligned(4), may_alias));
+
+INLINE void transpose(const float* in, float* out) {
+    Lanes r[P], t[P];
+    for (int y = 0; y < P; ++y) r[y] = *reinterpret_cast<const Lanes*>(in + y * P);
+    for (int y = 0; y < P; y += 2) {
+        t[y] = __builtin_shufflevector(r[y], r[y + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        t[y + 1] = __builtin_shufflevector(r[y], r[y + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    for (int y = 0; y < P; y += 4)
+        for (int k = 0; k < 2; ++k) {
+            r[y + 2 * k] = __builtin_shufflevector(t[y + k], t[y + k + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            r[y + 2 * k + 1] = __builtin_shufflevector(t[y + k], t[y + k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    for (int y = 0; y < P / 2; ++y) {
+        t[y] = __builtin_shufflevector(r[y], r[y + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        t[y + 4] = __builtin_shufflevector(r[y], r[y + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+    for (int y = 0; y < P; ++y) *reinterpret_cast<Lanes*>(out + y * P) = t[y];
+}
+#else
 INLINE void transpose(const float* in, float* out) {
     for (int y = 0; y < P; ++y)
         for (int x = 0; x < P; ++x) out[x * P + y] = in[y * P + x];
 }
+#endif
 
 // The spectrum is left transposed: harmless, since the noise spectrum is stored so too.
 INLINE void dct2(const float* patch, float* spectrum) {
@@ -87,37 +111,39 @@ INLINE void idct2(const float* spectrum, float* patch) {
     idct_columns(b, patch);
 }
 
-// Orthonormal Haar transform along the group, in place; n is a power of two.
-INLINE void haar(float* group, int n, float* scratch) {
+// Orthonormal Haar transform along the group; n is a power of two. Means shrink in place in
+// `group`, which is used up; differences go to `out`, coarsest first, the grand mean leading.
+INLINE void haar(float* group, int n, float* out) {
     const float r = 0.70710678118654752440f;
-    for (int len = n; len > 1; len /= 2) {
-        const int half = len / 2;
+    for (int half = n / 2; half > 0; half /= 2)
         for (int i = 0; i < half; ++i) {
             const float* a = group + (2 * i) * PP;
             const float* b = a + PP;
+            float* mean = group + i * PP;
+            float* difference = out + (half + i) * PP;
             for (int k = 0; k < PP; ++k) {
-                scratch[i * PP + k] = (a[k] + b[k]) * r;
-                scratch[(half + i) * PP + k] = (a[k] - b[k]) * r;
+                const float p = a[k], q = b[k];
+                difference[k] = (p - q) * r;
+                mean[k] = (p + q) * r;
             }
         }
-        std::copy(scratch, scratch + len * PP, group);
-    }
+    std::copy(group, group + PP, out);
 }
 
-INLINE void haar_inverse(float* group, int n, float* scratch) {
+INLINE void haar_inverse(const float* coefficients, int n, float* out) {
     const float r = 0.70710678118654752440f;
-    for (int len = 2; len <= n; len *= 2) {
-        const int half = len / 2;
-        for (int i = 0; i < half; ++i) {
-            const float* s = group + i * PP;
-            const float* d = group + (half + i) * PP;
+    std::copy(coefficients, coefficients + PP, out);
+    for (int half = 1; half < n; half *= 2)
+        for (int i = half - 1; i >= 0; --i) {  // backwards: a mean is read before it is overwritten
+            const float* s = out + i * PP;
+            const float* d = coefficients + (half + i) * PP;
+            float* a = out + (2 * i) * PP;
             for (int k = 0; k < PP; ++k) {
-                scratch[(2 * i) * PP + k] = (s[k] + d[k]) * r;
-                scratch[(2 * i + 1) * PP + k] = (s[k] - d[k]) * r;
+                const float p = s[k], q = d[k];
+                a[PP + k] = (p - q) * r;
+                a[k] = (p + q) * r;
             }
         }
-        std::copy(scratch, scratch + len * PP, group);
-    }
 }
 
 }  // namespace
