@@ -22,6 +22,7 @@ from wetgate.operators.denoise.noise import ChannelNoise, clipped_moments
 BLOCK = 8
 BINS = 32
 _PAIRS = 6
+_MOST_BLOCKS = 6144  # of a pair: 19 MB of float64 each for signal and residual
 _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree of freedom
 _MEDIAN_OF_BLOCK = 0.98949  # the same over 63 degrees, per degree
 _SMOOTH_SHARE = 0.15
@@ -155,11 +156,18 @@ def _clips(pixels: Pixels, facts: SourceFacts) -> tuple[NDArray[np.bool_], NDArr
     return low, high
 
 
-def _blocks(pixels: Pixels) -> _Blocks:
-    """Cut into `(row, column, channel, 8, 8)`, dropping the rest at the right and bottom."""
+def _lattice(pixels: Pixels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return top left corners `(rows, columns)` of at most `_MOST_BLOCKS` blocks, spread evenly."""
     rows, columns = pixels.shape[0] // BLOCK, pixels.shape[1] // BLOCK
-    cut = pixels[: rows * BLOCK, : columns * BLOCK].astype(np.float64)
-    return cut.reshape(rows, BLOCK, columns, BLOCK, -1).transpose(0, 2, 4, 1, 3)
+    stride = max(1, int(np.ceil(np.sqrt(rows * columns / _MOST_BLOCKS))))
+    return np.arange(0, rows, stride) * BLOCK, np.arange(0, columns, stride) * BLOCK
+
+
+def _cut(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64]) -> _Blocks:
+    """Cut blocks whose top left corners are at `(y[i], x[i])`."""
+    offset = np.arange(BLOCK)
+    cut = pixels[(y[:, None] + offset)[:, :, None], (x[:, None] + offset)[:, None, :]]
+    return np.ascontiguousarray(cut.transpose(0, 3, 1, 2), np.float64)
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float32]:
@@ -176,10 +184,9 @@ def _against(a: Pixels, b: Pixels) -> Pair:
     picture_a = flow_picture(luma_a, low, high, 1.5)
     picture_b = flow_picture(luma_b, low, high, 1.5)
     flow = estimate_flow(picture_a, picture_b)
-    own = _blocks(a)
-    rows, columns = own.shape[:2]
-    y = np.arange(rows) * BLOCK
-    x = np.arange(columns) * BLOCK
+    y, x = _lattice(a)
+    if y.size == 0 or x.size == 0:
+        return _alone(a)
     vectors = flow_at(flow, x + BLOCK // 2, y + BLOCK // 2).astype(np.int64)
     from_x = x[None, :] + vectors[..., 0]
     from_y = y[:, None] + vectors[..., 1]
@@ -189,19 +196,20 @@ def _against(a: Pixels, b: Pixels) -> Pair:
         & (from_y >= 0)
         & (from_y + BLOCK <= a.shape[0])
     )
-    offset = np.arange(BLOCK)
-    pick_y = (from_y[inside][:, None] + offset)[:, :, None]
-    pick_x = (from_x[inside][:, None] + offset)[:, None, :]
-    other = b[pick_y, pick_x].astype(np.float64).transpose(0, 3, 1, 2)
-    own = own[inside]
+    if not inside.any():
+        return _alone(a)
+    at_y, at_x = np.broadcast_arrays(y[:, None], x[None, :])
+    own = _cut(a, at_y[inside], at_x[inside])
+    other = _cut(b, from_y[inside], from_x[inside])
     signal = 0.5 * (own + other)
     return Pair(signal=signal, residual=(own - other) / np.sqrt(2.0), texture=_texture(signal))
 
 
 def _alone(a: Pixels) -> Pair:
     """Take the high frequencies of a frame's own blocks for noise, as white."""
-    own = _blocks(a)
-    own = own.reshape(-1, *own.shape[2:])
+    y, x = _lattice(a)
+    at_y, at_x = np.broadcast_arrays(y[:, None], x[None, :])
+    own = _cut(a, at_y.ravel(), at_x.ravel())
     spectrum = dct_blocks(own)
     k = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
     high = spectrum[..., k >= BLOCK]  # 28 of 64 samples
