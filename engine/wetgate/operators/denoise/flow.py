@@ -36,6 +36,22 @@ class Flow:
     vectors: NDArray[np.int16]
     scale: int
 
+    def at(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return displacements `(len(y), len(x), 2)` at full-frame positions, px."""
+        return self._nearest(x, y) / FLOW_UNITS_PER_PIXEL
+
+    def whole_at(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Return displacements `(len(y), len(x), 2)` at full-frame positions, whole px."""
+        half = FLOW_UNITS_PER_PIXEL // 2
+        whole = (self._nearest(x, y).astype(np.int32) + half) // FLOW_UNITS_PER_PIXEL
+        return np.ascontiguousarray(whole.astype(np.int16))
+
+    def _nearest(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int16]:
+        rows, columns = self.vectors.shape[:2]
+        at_y = np.minimum(y // self.scale, rows - 1)
+        at_x = np.minimum(x // self.scale, columns - 1)
+        return self.vectors[np.ix_(at_y, at_x)]
+
 
 def flow_scale(width: int, height: int) -> int:
     """Return the px of one sample of a flow picture: all up to 1280 px, then every second."""
@@ -82,13 +98,3 @@ def estimate_flow(here: FlowPicture, there: FlowPicture) -> Flow:
     vectors = cv2.resize(vectors, (-(-columns // 2), -(-rows // 2)), interpolation=cv2.INTER_AREA)
     units = np.rint(vectors * float(FLOW_UNITS_PER_PIXEL * here.scale))
     return Flow(np.clip(units, -32767, 32767).astype(np.int16), 2 * here.scale)
-
-
-def flow_at(flow: Flow, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int16]:
-    """Return whole-px displacements `(len(y), len(x), 2)` at full-frame positions."""
-    rows, columns = flow.vectors.shape[:2]
-    at_y = np.minimum(y // flow.scale, rows - 1)
-    at_x = np.minimum(x // flow.scale, columns - 1)
-    vectors = flow.vectors[np.ix_(at_y, at_x)].astype(np.int32)
-    half = FLOW_UNITS_PER_PIXEL // 2
-    return np.ascontiguousarray(((vectors + half) // FLOW_UNITS_PER_PIXEL).astype(np.int16))

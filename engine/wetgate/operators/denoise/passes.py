@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wetgate import _native
 from wetgate.model.box import Box
 from wetgate.operators.base import PairSurvey, Pixels, Window
-from wetgate.operators.denoise.flow import Flow, flow_at
+from wetgate.operators.denoise.flow import Flow
 from wetgate.operators.denoise.noise import Curve
 
 PATCH = 8
@@ -175,7 +175,7 @@ def _collaborate(
     ref_x = _references(window.frame.x1, window.tile.x0 - reach, window.tile.x1 + reach, step)
     ref_y = _references(window.frame.y1, window.tile.y0 - reach, window.tile.y1 + reach, step)
     moves = [
-        None if f is None else flow_at(f, ref_x + PATCH // 2, ref_y + PATCH // 2) for f in flows
+        None if f is None else f.whole_at(ref_x + PATCH // 2, ref_y + PATCH // 2) for f in flows
     ]
     return _native.collaborate(
         list(planes),

@@ -1,10 +1,10 @@
 """Measure the noise of a shot: variance against signal, spectrum, channel covariance.
 
 Noise is what does not follow motion. Pairs of neighboring frames are laid over each other in
-8x8 blocks moved by whole px (so that no interpolation filters the noise); the difference over
-sqrt(2) of blocks with little texture is noise at every frequency, which a spatial high-pass
-cannot see of grain. Medians over blocks reject what moved wrongly or was uncovered. A shot of
-one frame falls back to the high frequencies of its smoothest blocks and white noise.
+8x8 blocks along sub-pixel motion; the difference of blocks with little texture is noise at every
+frequency, which a spatial high-pass cannot see of grain, once the noise that interpolation took
+away is put back. Medians over blocks reject what moved wrongly or was uncovered. A shot of one
+frame falls back to the high frequencies of its smoothest blocks and white noise.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import FrameReader, Pixels, SourceFacts
-from wetgate.operators.denoise.flow import estimate_flow, flow_at, flow_picture
+from wetgate.operators.denoise.flow import estimate_flow, flow_picture
 from wetgate.operators.denoise.noise import ChannelNoise, clipped_moments
 
 BLOCK = 8
 BINS = 32
 _PAIRS = 6
 _MOST_BLOCKS = 6144  # of a pair: 19 MB of float64 each for signal and residual
+_TAPS = 8
 _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree of freedom
 _MEDIAN_OF_BLOCK = 0.98949  # the same over 63 degrees, per degree
 _SMOOTH_SHARE = 0.15
@@ -163,9 +164,9 @@ def _lattice(pixels: Pixels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.arange(0, rows, stride) * BLOCK, np.arange(0, columns, stride) * BLOCK
 
 
-def _cut(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64]) -> _Blocks:
-    """Cut blocks whose top left corners are at `(y[i], x[i])`."""
-    offset = np.arange(BLOCK)
+def _cut(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64], side: int = BLOCK) -> _Blocks:
+    """Cut squares of `side` px whose top left corners are at `(y[i], x[i])`."""
+    offset = np.arange(side)
     cut = pixels[(y[:, None] + offset)[:, :, None], (x[:, None] + offset)[:, None, :]]
     return np.ascontiguousarray(cut.transpose(0, 3, 1, 2), np.float64)
 
@@ -178,7 +179,7 @@ def _luma(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def _against(a: Pixels, b: Pixels) -> Pair:
-    """Compare a frame with its neighbor along motion rounded to whole px."""
+    """Compare a frame with its neighbor along motion."""
     luma_a, luma_b = _luma(a), _luma(b)
     low, high = (float(v) for v in np.percentile(luma_a, (0.5, 99.5)))
     picture_a = flow_picture(luma_a, low, high, 1.5)
@@ -187,22 +188,60 @@ def _against(a: Pixels, b: Pixels) -> Pair:
     y, x = _lattice(a)
     if y.size == 0 or x.size == 0:
         return _alone(a)
-    vectors = flow_at(flow, x + BLOCK // 2, y + BLOCK // 2).astype(np.int64)
-    from_x = x[None, :] + vectors[..., 0]
-    from_y = y[:, None] + vectors[..., 1]
+    shift = flow.at(x + BLOCK // 2, y + BLOCK // 2)
+    at_y, at_x = np.broadcast_arrays(y[:, None], x[None, :])
+    from_x, from_y = at_x + shift[..., 0], at_y + shift[..., 1]
+    room = BLOCK + _TAPS // 2
     inside = (
-        (from_x >= 0)
-        & (from_x + BLOCK <= a.shape[1])
-        & (from_y >= 0)
-        & (from_y + BLOCK <= a.shape[0])
+        (from_x >= _TAPS)
+        & (from_x <= a.shape[1] - 1 - room)
+        & (from_y >= _TAPS)
+        & (from_y <= a.shape[0] - 1 - room)
     )
     if not inside.any():
         return _alone(a)
-    at_y, at_x = np.broadcast_arrays(y[:, None], x[None, :])
     own = _cut(a, at_y[inside], at_x[inside])
-    other = _cut(b, from_y[inside], from_x[inside])
+    other, passed = _moved(b, from_y[inside], from_x[inside])
     signal = 0.5 * (own + other)
-    return Pair(signal=signal, residual=(own - other) / np.sqrt(2.0), texture=_texture(signal))
+    # What interpolation took from the neighbor's noise at each frequency is known: undo it.
+    level = dct_blocks(own - other) / np.sqrt(1.0 + passed[:, None])
+    return Pair(signal=signal, residual=_inverse_dct(level), texture=_texture(signal))
+
+
+def _moved(
+    pixels: Pixels, y: NDArray[np.float64], x: NDArray[np.float64]
+) -> tuple[_Blocks, NDArray[np.float64]]:
+    """Cut blocks at fractional corners by windowed-sinc interpolation.
+
+    Returns:
+        The blocks, and the power `(block, 8, 8)` that the interpolation passes at the
+        frequencies of the DCT.
+    """
+    whole_y, whole_x = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
+    kernel_y, power_y = _lanczos(y - whole_y)
+    kernel_x, power_x = _lanczos(x - whole_x)
+    reach = _TAPS // 2 - 1
+    wide = _cut(pixels, whole_y - reach, whole_x - reach, BLOCK + _TAPS - 1)
+    tall = np.zeros((*wide.shape[:2], BLOCK, wide.shape[3]))
+    out = np.zeros((*wide.shape[:2], BLOCK, BLOCK))
+    for k in range(_TAPS):
+        tall += kernel_y[:, None, k, None, None] * wide[:, :, k : k + BLOCK]
+    for k in range(_TAPS):
+        out += kernel_x[:, None, k, None, None] * tall[..., k : k + BLOCK]
+    return out, power_y[:, :, None] * power_x[:, None, :]
+
+
+def _lanczos(fraction: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return kernels `(block, tap)` for fractions of a px and their power at DCT frequencies.
+
+    Source: Duchon, "Lanczos filtering in one and two dimensions", J. Appl. Meteorology 18 (1979).
+    """
+    taps = np.arange(_TAPS) - (_TAPS // 2 - 1)
+    t = taps[None, :] - fraction[:, None]
+    kernel = np.sinc(t) * np.sinc(t / (_TAPS // 2))
+    kernel /= kernel.sum(axis=1, keepdims=True)
+    phase = np.exp(1j * np.pi / BLOCK * np.multiply.outer(taps, np.arange(BLOCK)))
+    return kernel, np.asarray(np.abs(kernel @ phase) ** 2)
 
 
 def _alone(a: Pixels) -> Pair:
@@ -340,6 +379,11 @@ def dct_blocks(blocks: _Blocks) -> _Blocks:
     """Transform `(..., 8, 8)` blocks by the orthonormal DCT-II."""
     m = dct_matrix()
     return np.asarray(m @ blocks @ m.T)
+
+
+def _inverse_dct(spectra: _Blocks) -> _Blocks:
+    m = dct_matrix()
+    return np.asarray(m.T @ spectra @ m)
 
 
 def spectrum(planes: _Blocks) -> NDArray[np.float64]:
