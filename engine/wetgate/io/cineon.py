@@ -16,9 +16,9 @@ from typing import NoReturn
 
 from wetgate.io import dpx
 from wetgate.io.dpx_layout import Region, sample_row_bytes
-from wetgate.io.options import Limits, WriteOptions
+from wetgate.io.options import Limits
 from wetgate.model.box import Box
-from wetgate.model.errors import FrameReadError, OutputError, UnsupportedImage
+from wetgate.model.errors import FrameReadError, UnsupportedImage
 from wetgate.model.frame import Frame, ImageInfo, SourceHeader
 
 HEADER_BYTES = 2048
@@ -102,21 +102,6 @@ def read_frame(
         sample_type="uint10",
         header=info.header,
         pixel_aspect=info.pixel_aspect,
-    )
-
-
-def write_frame(frame: Frame, path: Path, *, options: WriteOptions | None = None) -> NoReturn:
-    """Refuse: Cineon is read only.
-
-    Raises:
-        OutputError: always.
-    """
-    raise OutputError(
-        "Cineon is not written",
-        path=path,
-        frame=frame.number,
-        expected="a DPX output, which holds the same 10-bit codes",
-        remedy='name the output "*.dpx"',
     )
 
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from wetgate.io.options import Limits, WriteOptions
 from wetgate.io.raw import RawFrame
-from wetgate.model.errors import FrameReadError, OutputError, UnsupportedImage
+from wetgate.model.errors import FormatNotWritten, FrameReadError, UnsupportedImage
 from wetgate.model.frame import Frame, ImageInfo, code_depth
 
 _HEAD_BYTES = 16
@@ -213,6 +213,7 @@ def write_frame(frame: Frame, path: Path, *, options: WriteOptions | None = None
     """
     options = options or WriteOptions()
     kind = options.format or frame.header.format
+    check_writable(kind, path)
     if kind == "exr":
         from wetgate.io import exr_write
 
@@ -221,32 +222,33 @@ def write_frame(frame: Frame, path: Path, *, options: WriteOptions | None = None
         from wetgate.io import dpx
 
         dpx.write_frame(frame, path, options=options)
-    elif kind == "cineon" and frame.header.format == "cineon":
-        from wetgate.io import cineon
-
-        cineon.write_frame(frame, path, options=options)
-    elif kind in ("tiff", "png"):
+    else:
         from wetgate.io import stills
 
         stills.write(frame, path, kind, options)
-    else:
-        raise refuse_writing(kind, path)
 
 
-def refuse_writing(kind: str, path: Path) -> OutputError:
-    """Return the error that says why a format is not written."""
+def check_writable(kind: str, path: Path) -> None:
+    """Refuse a format that is read only.
+
+    Raises:
+        FormatNotWritten: with those that are written.
+    """
+    if kind in ("exr", "dpx", "tiff", "png"):
+        return
     if kind == "movie":
-        return OutputError(
+        raise FormatNotWritten(
             "movies are not written",
             path=path,
             expected="a sequence of frames",
             remedy="name the output like plate.%04d.exr, then encode it with your own settings",
         )
-    return OutputError(
+    suffix = "dpx" if kind == "cineon" else "exr"  # DPX holds the same 10-bit codes
+    raise FormatNotWritten(
         f"{kind} is not written",
         path=path,
         expected="exr, dpx, tiff or png",
-        remedy="name the output with such a suffix, e.g. plate.%04d.exr",
+        remedy=f"name the output with such a suffix, e.g. plate.%04d.{suffix}",
     )
 
 

@@ -137,6 +137,12 @@ class TargetExists(OutputError):
     exit_code = 2
 
 
+class FormatNotWritten(OutputError):
+    """The target is in a format that wetgate reads at most (exit 2)."""
+
+    exit_code = 2
+
+
 class VerifyFailed(OutputError):
     """What was read back differs from what was to be written, or from the manifest (exit 7)."""
 

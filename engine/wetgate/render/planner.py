@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wetgate.io.atomic import free_bytes
-from wetgate.io.formats import format_of_suffix, frame_bytes, metadata_losses
+from wetgate.io.formats import check_writable, format_of_suffix, frame_bytes, metadata_losses
 from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import FrameSequence, output_sequence
@@ -382,6 +382,7 @@ def _write_options(
 
     source_format = clip.info.header.format
     asked = format_of_suffix(Path(target.name(0))) or source_format
+    check_writable(asked, target.directory / target.pattern)
     interop = None
     if config is not None and output_space is not None:
         interop = config.interop_id(output_space.name)
