@@ -148,6 +148,31 @@ def test_what_cannot_be_found_says_why(plate: Path, expression: str, said: str) 
         find_sequence(plate / expression)
 
 
+@pytest.mark.parametrize("notation", ["", "plate.%04d.exr"])
+def test_what_is_named_like_a_frame_counts_even_when_it_cannot_be_read(
+    plate: Path, notation: str
+) -> None:
+    # At the end of a shot nothing else would tell that a frame is lost.
+    (plate / "plate.1000.exr").mkdir()
+    (plate / "other.0001.dpx").mkdir()
+    last = 1005
+    try:
+        os.symlink(plate / "gone.exr", plate / "plate.1006.exr")
+        last = 1006
+    except OSError:
+        pass  # a system without symbolic links
+    found = find_sequence(plate / notation)
+    assert found.numbers == (1000, 1001, 1002, 1003, *range(1005, last + 1))
+    assert found.missing == {1004}
+
+
+def test_names_too_long_for_the_system_are_not_found(tmp_path: Path) -> None:
+    with pytest.raises(SequenceError):
+        find_sequence(tmp_path / ("n" * 300))
+    with pytest.raises(SequenceError):
+        find_sequence(tmp_path / ("n" * 300) / "plate.%04d.exr")
+
+
 def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SequenceError, match="holds no images"):
         find_sequence(make(tmp_path, "readme.txt"))

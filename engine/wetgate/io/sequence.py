@@ -87,9 +87,9 @@ def find_sequence(plate: str | Path, frames: FrameRange | None = None) -> FrameS
         SequenceError: when nothing matches, or more than one sequence does.
     """
     path = Path(plate)
-    if path.is_dir():
+    if os.path.isdir(path):  # the methods of Path raise for names too long for the system
         return _subset(_only_sequence(path), frames)
-    if path.is_file():
+    if os.path.isfile(path):
         return _subset(_single_file(path), frames)
     name, behind = split_trailing_range(path.name)
     if behind is not None:
@@ -138,10 +138,14 @@ def _gaps(numbers: tuple[int, ...], where: Path) -> frozenset[int]:
     return frozenset(range(numbers[0], numbers[-1] + 1)) - frozenset(numbers)
 
 
-def _list_names(directory: Path) -> list[str]:
+def _list_names(directory: Path, *, files_only: bool = True) -> list[str]:
     try:
         with os.scandir(directory) as entries:
-            return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_file())
+            return sorted(
+                e.name
+                for e in entries
+                if not e.name.startswith(".") and (not files_only or e.is_file())
+            )
     except OSError as error:
         raise SequenceError(
             f"cannot be listed: {error.strerror or error}", path=directory
@@ -149,9 +153,13 @@ def _list_names(directory: Path) -> list[str]:
 
 
 def _matching(directory: Path, named: NumberedName) -> FrameSequence:
-    """Collect the files whose name is exactly what the pattern prints."""
+    """Collect what has exactly the name that the pattern prints.
+
+    A directory or a broken link among the frames counts: it is a frame that cannot be read, and
+    at the end of a shot nothing else would tell that it is lost.
+    """
     shape = re.compile(f"{re.escape(named.prefix)}(-?\\d+){re.escape(named.suffix)}")
-    matches = (shape.fullmatch(name) for name in _list_names(directory))
+    matches = (shape.fullmatch(name) for name in _list_names(directory, files_only=False))
     texts = [m.group(1) for m in matches if m]
     sequence = _build(directory, named.prefix, named.suffix, named.width, texts)
     if not sequence.numbers:
@@ -202,7 +210,9 @@ def _only_sequence(directory: Path) -> FrameSequence:
             path=directory,
             remedy="name one of them",
         )
-    return found[0]
+    named = parse_name(found[0].pattern) if has_number(found[0].pattern) else None
+    # By name, so that what cannot be read counts as well.
+    return found[0] if named is None else _matching(directory, named)
 
 
 def _group(directory: Path, names: list[str]) -> list[FrameSequence]:
@@ -277,7 +287,7 @@ def output_sequence(out: str | Path, source: FrameSequence) -> FrameSequence:
     """
     path = Path(out)
     name, frames = split_trailing_range(path.name)
-    named = None if path.is_dir() else parse_name(name)
+    named = None if os.path.isdir(path) else parse_name(name)
     known = Path(name).suffix.lower() in IMAGE_SUFFIXES | MOVIE_SUFFIXES
     if named is not None:
         if not known:
@@ -293,7 +303,7 @@ def output_sequence(out: str | Path, source: FrameSequence) -> FrameSequence:
                 remedy="choose frames with --frames",
             )
         target = source.renamed(path.parent, named.pattern)
-    elif path.is_dir() or not known:
+    elif os.path.isdir(path) or not known:
         target = source.renamed(path, _still_names(source))
     elif len(source.numbers) == 1:
         target = source.renamed(path.parent, path.name.replace("%", "%%"))
