@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -158,6 +159,21 @@ def test_cancel_finishes_the_frame_and_leaves_a_resumable_job(tmp_path: Path) ->
     assert sum(f.status == "skipped" for f in again.frames) == len(report.frames)
 
 
+def test_a_stop_is_told_even_when_missing_frames_fill_the_count(tmp_path: Path) -> None:
+    plate, out = write_plate(tmp_path / "in", range(1, 30)), tmp_path / "out"
+    for number in range(10, 25):
+        (plate / f"plate.{number:04d}.dpx").unlink()
+    stop = threading.Event()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, FrameDone) and event.report.number == 4:
+            stop.set()
+
+    report = run_job(job(plate, out, "invert"), on_event=watch, cancel=stop)
+    assert len(finals(out)) < 14
+    assert report.cancelled and report.exit_code == 130
+
+
 # --- bad sources ----------------------------------------------------------------------------
 
 
@@ -242,6 +258,38 @@ def test_sources_are_never_written_to(tmp_path: Path) -> None:
     assert file_digests(plate) == before and not (out / "plate.0001.dpx").is_symlink()
 
 
+def test_frames_that_are_links_are_not_written_where_they_lead(tmp_path: Path) -> None:
+    originals = write_plate(tmp_path / "originals", [1, 2])
+    plate = write_plate(tmp_path / "in", [1])
+    (plate / "plate.0002.dpx").symlink_to(originals / "plate.0002.dpx")
+    before = file_digests(originals)
+    for out in (originals, originals / "below"):
+        with pytest.raises(OutputError, match="leads there"):
+            run_job(job(plate, out, "invert", overwrite=True))
+    assert file_digests(originals) == before and not (originals / ".wetgate").exists()
+
+
+def test_records_do_not_follow_a_link_into_the_source(tmp_path: Path) -> None:
+    plate, out = write_plate(tmp_path / "in", [1]), tmp_path / "out"
+    out.mkdir()
+    (out / ".wetgate").symlink_to(plate, target_is_directory=True)
+    with pytest.raises(OutputError, match="directory of the source"):
+        run_job(job(plate, out))
+    assert [p.name for p in plate.iterdir()] == ["plate.0001.dpx"]
+
+
+def test_a_frame_unlike_the_others_is_told(tmp_path: Path) -> None:
+    plate, out = write_plate(tmp_path / "in", range(1, 8)), tmp_path / "out"
+    write_plate(plate, [3], width=80, height=30)
+    write_plate(plate, [5], sample_type="uint16")
+    report = run_job(job(plate, out, "mean"))
+    assert report.exit_code == 0
+    told = {f.number: f.warnings for f in report.frames if f.warnings}
+    assert list(told) == [3, 5]
+    assert "80 x 30" in told[3][0] and "64 x 48" in told[3][0]
+    assert "uint16" in told[5][0] and "uint10" in told[5][0]
+
+
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user that modes can stop"
 )
@@ -309,6 +357,27 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_done(
     assert run_job(job(plate, tmp_path / "more/out", "invert", resume=True)).exit_code == 0
     run_job(job(plate, tmp_path / "whole", "invert"))
     assert file_digests(tmp_path / "more/out") == file_digests(tmp_path / "whole")
+
+
+def test_a_disk_full_to_the_last_byte_is_still_a_clear_error(
+    ram_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate, out = write_plate(tmp_path / "in", range(1, 30)), ram_disk / "out"
+    hog = ram_disk / "hog"
+
+    def fill(event: Event) -> None:
+        if isinstance(event, FrameDone) and not hog.exists():
+            with hog.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(512)):
+                    pass
+
+    monkeypatch.setattr(output_module, "RESERVE_BYTES", 0)
+    with pytest.raises(DiskFull):
+        run_job(job(plate, out, "invert"), on_event=fill)
+    hog.unlink()
+    assert not [p for p in out.rglob("*") if is_temp_name(p.name)]
+    report = run_job(job(plate, out, "invert", resume=True))
+    assert report.exit_code == 0 and len(finals(out)) == 29
 
 
 def test_the_run_stops_at_the_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

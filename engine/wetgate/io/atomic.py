@@ -75,6 +75,8 @@ def output_error(error: OSError, path: Path | str) -> OutputError:
         return DiskFull(why, path=path, remedy="free space or choose another output, then resume")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return OutputError(why, path=path, remedy="choose an output that you may write to")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG):
+        return OutputError(why, path=path, remedy="choose another output")
     return OutputError(why, path=path)
 
 
@@ -244,7 +246,7 @@ def _is_stale(name: str) -> bool:
 def free_bytes(path: Path) -> int:
     """Return the bytes free for this user on the volume of `path`, which need not exist."""
     place = Path(os.path.realpath(path))
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:
         place = place.parent
     try:
         return shutil.disk_usage(place).free

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import FrameSequence, same_file_tree
@@ -73,12 +74,20 @@ def check_target(
     Raises:
         OutputError, TargetExists: saying which and what to do.
     """
-    if same_file_tree(source.directory, target.directory):
-        raise OutputError(
-            "the output lies in the directory of the source",
-            path=target.directory,
-            expected="another directory; sources are never written to",
-        )
+    for folder in (target.directory, target.directory / CONTROL):
+        if same_file_tree(source.directory, folder):
+            raise OutputError(
+                "the output lies in the directory of the source",
+                path=folder,
+                expected="another directory; sources are never written to",
+            )
+    for origin, number in _link_origins(source).items():
+        if same_file_tree(origin, target.directory):
+            raise OutputError(
+                f"frame {number} of the source is a link that leads there",
+                path=target.directory,
+                expected="another directory; sources are never written to",
+            )
     if options.overwrite:
         return
     there = [n for n in wanted if os.path.lexists(target.path(n))]
@@ -93,3 +102,13 @@ def check_target(
             remedy="pass --overwrite to replace them"
             + ("" if options.resume else ", --resume to go on, or choose another output"),
         )
+
+
+def _link_origins(source: FrameSequence) -> dict[Path, int]:
+    """Return the directories that frames lie in by way of links, each with one such frame."""
+    found: dict[Path, int] = {}
+    for number in source.numbers:
+        path = source.path(number)
+        if path.is_symlink():
+            found.setdefault(Path(os.path.realpath(path)).parent, number)
+    return found

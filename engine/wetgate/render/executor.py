@@ -13,7 +13,7 @@ import numpy as np
 
 from wetgate.color.delta import premultiply
 from wetgate.model.errors import BackendError, DiskFull, InputError, OutOfMemory, WetgateError
-from wetgate.model.frame import Frame
+from wetgate.model.frame import Frame, ImageInfo
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import Encoding
 from wetgate.render.events import FrameReport
@@ -42,6 +42,7 @@ class Executor:
         source_file: name of a frame's source file, for the record.
         matte_digest: digest of a frame's matte; None without mattes.
         overlap: read ahead and write behind in threads of their own; else all in turn.
+        usual: facts of the plate's first frame; frames unlike it are rendered and told.
         early: read the next frame while this one renders; else while it is written, which keeps
             one frame less alive and suits steps that look at one frame only.
     """
@@ -52,6 +53,7 @@ class Executor:
     source_file: Callable[[int], str]
     matte_digest: Callable[[int], str] | None = None
     output_space: OutputSpace | None = None
+    usual: ImageInfo | None = None
     overlap: bool = True
     early: bool = True
 
@@ -144,6 +146,7 @@ class Executor:
             touched=done.touched,
             mark=done.mark,
             matte_digest=self.matte_digest(number) if self.matte_digest is not None else "",
+            warnings=_unlike(frame, self.usual) if self.usual is not None else (),
             seconds=time.perf_counter() - started,
         )
 
@@ -164,6 +167,25 @@ class Executor:
 def _is_of_one_frame(error: WetgateError) -> bool:
     """Whether an error speaks of one frame: unreadable input, or a result of an operator."""
     return isinstance(error, InputError | BackendError) and not isinstance(error, OutOfMemory)
+
+
+def _unlike(frame: Frame, usual: ImageInfo) -> tuple[str, ...]:
+    """Say what sets a frame apart from its plate: a stray file would otherwise pass unseen.
+
+    Data windows may change from frame to frame; display windows, samples and formats do not.
+    """
+    facts = (
+        (
+            "{} x {} px".format(*frame.display_window.size),
+            "{} x {} px".format(*usual.display_window.size),
+        ),
+        (frame.sample_type, usual.sample_type),
+        (", ".join(frame.channels), ", ".join(usual.channels)),
+        (frame.header.format, usual.header.format),
+    )
+    return tuple(
+        f"{here}, where the plate begins with {there}" for here, there in facts if here != there
+    )
 
 
 def _into_space(frame: Frame, shelved: ShelvedFrame, target: OutputSpace) -> Frame:

@@ -126,7 +126,11 @@ def run_job(
         workers = stack.enter_context(Workers(job.memory.workers))
         analysis = obtain_analysis(job, workers, matte, tell, cancel)
         reports = _render(job, workers, matte, analysis, tell, cancel)
-        cancelled = cancel is not None and cancel.is_set() and len(reports) < len(job.wanted)
+        cancelled = (
+            cancel is not None
+            and cancel.is_set()
+            and (len(reports) < len(job.wanted) + len(job.absent))
+        )
         _save_job(job)
         manifest = fold(job.control, {"job": _job_facts(job)})
     report = JobReport(
@@ -151,7 +155,7 @@ def _make_directories(job: Job) -> None:
         job.control.mkdir(parents=True, exist_ok=True)
         (job.control / "runs").mkdir(exist_ok=True)
     except OSError as error:
-        raise output_error(error, job.target.directory) from error
+        raise output_error(error, error.filename or job.target.directory) from error
 
 
 def _render(
@@ -209,6 +213,7 @@ def _render(
             source_file=job.clip.sequence.name,
             matte_digest=matte.digest if matte is not None else None,
             output_space=job.output_space,
+            usual=job.clip.info,
             overlap=job.memory.overlap,
             early=job.plan.temporal_radius > 0,
         )

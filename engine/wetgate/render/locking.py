@@ -75,8 +75,11 @@ def control_lock(control: Path) -> Iterator[None]:
         except OSError as error:
             raise output_error(error, path) from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(_me(), file)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(_me(), file)
+        except OSError as error:  # a full disk shows here and not at the opening
+            raise output_error(error, path) from error
         yield
     finally:
         with suppress(OSError):
