@@ -63,6 +63,12 @@ class TestRefusals:
             (["restore", "x", "--out", "y", "--resume", "--overwrite"], 2, "choose one"),
             (["recipes", "show", "denoize"], 2, "denoise"),
             (["inspect", "nowhere.dpx"], 3, "nowhere.dpx"),
+            (["restore", "n" * 300, "--out", "y"], 3, "no such file"),
+            (
+                ["restore", str(PHOTO), "--out", "n" * 300 + "/p.png", "--recipe", "identity"],
+                5,
+                "too long",
+            ),
             (["simulate", "x.jpg", "--out", "y", "--preset", "acid"], 2, "film-print"),
             (["simulate", "x.jpg", "--out", "y", "--size", "big"], 2, "--size"),
         ],
@@ -92,6 +98,26 @@ class TestRefusals:
         assert CINEON in said
         assert "--input-space" in said
         assert not (tmp_path / "o").exists()
+
+
+def test_a_name_too_long_for_the_system_is_one_line(
+    plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / ("n" * 300))
+    assert run(["restore", str(plate), "--out", out, "--recipe", "identity"]) == 5
+    said = capsys.readouterr().err
+    assert "too long" in said and said.count("\n") == 1
+
+
+def test_a_reader_that_leaves_does_not_end_the_job(long_plate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = command("restore", str(long_plate), "--out", str(out), "--recipe", "identity")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert (process.wait(), process.stderr.read()) == (0, b"")
+    assert len(list(out.glob("*.dpx"))) == 10
+    assert run(["verify", str(out)]) == 0
 
 
 class TestLooking:

@@ -11,7 +11,7 @@ import typer
 
 from wetgate.cli import bench, inspect, jobs, recipes, simulate
 from wetgate.cli.output import Output
-from wetgate.model.errors import Cancelled, WetgateError
+from wetgate.model.errors import Cancelled, OutOfMemory, WetgateError
 
 app = typer.Typer(
     name="wetgate",
@@ -77,6 +77,10 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except _UsageTrouble as error:
         return _usage(error, output)
+    except MemoryError:
+        spent = OutOfMemory("the system has no memory left", remedy="pass a smaller --memory")
+        output.error(spent)
+        return spent.exit_code
     except (KeyboardInterrupt, typer.Abort):
         output.error(Cancelled("interrupted", remedy="run it again with --resume"))
         return Cancelled.exit_code

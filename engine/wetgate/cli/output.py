@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence, Set
 from enum import Enum
@@ -119,12 +120,21 @@ def plain(value: object) -> object:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    # A closed pipe (`| head`) is the reader's choice, not an error.
     try:
         stream.write(text + "\n")
         stream.flush()
     except BrokenPipeError:
-        sys.exit(0)
+        _go_on_unheard(stream)
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _go_on_unheard(stream: TextIO) -> None:
+    """Lead a stream that nobody reads any more (`| head`, a log that died) into nothing.
+
+    The work goes on, and the exit code tells how it ended.
+    """
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
