@@ -192,3 +192,12 @@ def test_a_frame_with_other_channels_than_its_shot_is_refused_by_name() -> None:
     gray = {1001: np.ascontiguousarray(NOISY[1001][..., :1])}
     with pytest.raises(UnsupportedImage, match="1 color channels"):
         run_operator(DenoiseOperator(), gray, 1001, facts=_facts(channels=1), analysis=analysis)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [3e38, -3e38])
+def test_a_stray_value_near_the_end_of_float_hurts_its_surroundings_only(value: float) -> None:
+    frames = {n: f.copy() for n, f in NOISY.items() if n < 1004}
+    frames[1002][8, 8] = value
+    out = run_operator(DenoiseOperator(radius=1, step=4), frames, 1003, facts=_facts())
+    assert np.isfinite(out[-24:, -24:]).all()

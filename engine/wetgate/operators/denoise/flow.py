@@ -76,7 +76,9 @@ def flow_picture(
     if scale > 1:
         size = -(-width // scale), -(-height // scale)
         soft = cv2.resize(soft, size, interpolation=cv2.INTER_AREA)
-    code = (soft - low) * (255.0 / max(high - low, 1e-6))
+    # Stray values near the end of float32 overflow on the way; they must not decide elsewhere.
+    with np.errstate(over="ignore", invalid="ignore"):
+        code = np.nan_to_num((soft - low) * (255.0 / max(high - low, 1e-6)))
     return FlowPicture(np.clip(np.rint(code), 0, 255).astype(np.uint8), scale)
 
 

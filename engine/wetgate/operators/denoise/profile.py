@@ -84,7 +84,7 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
             held += 1
             continue
         pair = _against(a, b)
-        if len(pair.signal):
+        if pair is not None:
             pairs.append(pair)
     temporal = bool(pairs)
     seen = max(len(clipping), 1)
@@ -172,22 +172,17 @@ def _cut(pixels: Pixels, y: NDArray[np.int64], x: NDArray[np.int64], side: int =
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float32]:
-    total = pixels[..., 0].astype(np.float32)
-    for c in range(1, pixels.shape[2]):
-        total = total + pixels[..., c]
-    return total / np.float32(pixels.shape[2])
+    return np.asarray(pixels.mean(axis=2, dtype=np.float64), np.float32)
 
 
-def _against(a: Pixels, b: Pixels) -> Pair:
-    """Compare a frame with its neighbor along motion."""
+def _against(a: Pixels, b: Pixels) -> Pair | None:
+    """Compare a frame with its neighbor along motion; None when no block finds its place."""
     luma_a, luma_b = _luma(a), _luma(b)
     low, high = (float(v) for v in np.percentile(luma_a, (0.5, 99.5)))
     picture_a = flow_picture(luma_a, low, high, 1.5)
     picture_b = flow_picture(luma_b, low, high, 1.5)
     flow = estimate_flow(picture_a, picture_b)
     y, x = _lattice(a)
-    if y.size == 0 or x.size == 0:
-        return _alone(a)
     shift = flow.at(x + BLOCK // 2, y + BLOCK // 2)
     at_y, at_x = np.broadcast_arrays(y[:, None], x[None, :])
     from_x, from_y = at_x + shift[..., 0], at_y + shift[..., 1]
@@ -199,7 +194,7 @@ def _against(a: Pixels, b: Pixels) -> Pair:
         & (from_y <= a.shape[0] - 1 - room)
     )
     if not inside.any():
-        return _alone(a)
+        return None
     own = _cut(a, at_y[inside], at_x[inside])
     other, passed = _moved(b, from_y[inside], from_x[inside])
     signal = 0.5 * (own + other)
