@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wetgate.model.frame import Clip
     from wetgate.render.events import Event, JobReport
     from wetgate.render.options import JobOptions
-    from wetgate.render.planner import Plan
+    from wetgate.render.plan import Plan
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "open_clip", "plan", "restore"]

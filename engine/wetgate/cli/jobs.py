@@ -43,7 +43,7 @@ from wetgate.model.units import format_bytes, format_seconds, parse_bytes
 if TYPE_CHECKING:
     from wetgate.render.events import JobReport
     from wetgate.render.options import JobOptions
-    from wetgate.render.planner import Plan
+    from wetgate.render.plan import Plan
 
 
 def restore(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from wetgate.render.events import Event, FrameReport
-    from wetgate.render.planner import Plan
+    from wetgate.render.plan import Plan
 
 _WINDOW = 24
 _ANALYSIS_PAUSE = 2.0

@@ -78,6 +78,18 @@ class Encoding:
         return work
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSpace:
+    """The conversion of whole pictures into another color space.
+
+    Attributes:
+        name: OCIO name of the target. encoding: its `forward` is the conversion.
+    """
+
+    name: str
+    encoding: Encoding
+
+
 def make_encoding(
     working: WorkingSpace,
     *,

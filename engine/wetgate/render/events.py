@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from wetgate.render.planner import Plan
+from wetgate.render.plan import Plan
 
 Status = Literal["written", "skipped", "passed-through", "failed"]
 

@@ -15,23 +15,11 @@ from wetgate.color.delta import premultiply
 from wetgate.model.errors import BackendError, DiskFull, InputError, OutOfMemory, WetgateError
 from wetgate.model.frame import Frame, ImageInfo
 from wetgate.render.chain import Chain, Finished
-from wetgate.render.encoding import Encoding
+from wetgate.render.encoding import OutputSpace
 from wetgate.render.events import FrameReport
 from wetgate.render.output import FrameWriter, WriteOrder
 from wetgate.render.shelf import Shelf, ShelvedFrame
 from wetgate.render.store import row_bands
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputSpace:
-    """The conversion of whole pictures into another color space.
-
-    Attributes:
-        name: OCIO name of the target. encoding: its `forward` is the conversion.
-    """
-
-    name: str
-    encoding: Encoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,8 @@ from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
-from wetgate.render.planner import Job, MakeOperator, Plan, codec_seconds, prepare
+from wetgate.render.plan import Plan
+from wetgate.render.planner import Job, MakeOperator, codec_seconds, prepare
 from wetgate.render.shelf import FrameSource
 from wetgate.render.source import MatteClip, open_clip
 from wetgate.render.verify import VerifyReport, verify_output

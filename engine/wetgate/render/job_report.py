@@ -21,7 +21,7 @@ from wetgate.render.events import FrameReport, JobReport
 from wetgate.render.manifest import CONTROL, FrameRecord, Journal
 from wetgate.render.noise_profile import profiles_of
 from wetgate.render.options import JobOptions
-from wetgate.render.planner import Plan
+from wetgate.render.plan import Plan
 from wetgate.render.preview import data_uri, difference, display, shrink, telling_details
 from wetgate.render.report import (
     Comparison,

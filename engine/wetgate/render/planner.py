@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,17 @@ from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
 from wetgate.render.chain import BoundStep, chain_reach
 from wetgate.render.checks import check_policy, check_target, choose_frames, is_stepped
-from wetgate.render.encoding import Encoding, is_linear, legal_bits, make_encoding
-from wetgate.render.executor import OutputSpace
+from wetgate.render.encoding import (
+    Encoding,
+    OutputSpace,
+    is_linear,
+    legal_bits,
+    make_encoding,
+)
 from wetgate.render.manifest import CONTROL
 from wetgate.render.memory import DEFAULT_MEMORY, FrameSize, MemoryPlan, plan_memory
 from wetgate.render.options import JobOptions
+from wetgate.render.plan import Plan
 from wetgate.render.shelf import alpha_channel, color_channels
 from wetgate.render.source import SourceClip, open_clip
 
@@ -36,56 +41,6 @@ _READ_SECONDS_PER_MPX = {"dpx": 0.008, "cineon": 0.008, "exr": 0.03}
 _WRITE_SECONDS_PER_MPX = {"dpx": 0.02, "exr": 0.15}
 _OTHER_SECONDS_PER_MPX = 0.08
 """One core, 10-bit DPX and half RGB EXR with ZIP; decoding, and writing with its read-back."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a job will do and need. Making one touches nothing.
-
-    Attributes:
-        frames: numbers to be rendered. missing: numbers asked for, or in a gap, without a file.
-        operators: names and versions in order.
-        disk_bytes: of the output, uncompressed estimate. scratch_bytes: of temporary planes.
-        free_bytes: on the target volume now.
-        peak_memory: bytes. tile: width and height. workers: tile threads.
-        seconds: estimate of the whole job, None where it cannot be known before running.
-        seconds_from: where the estimate comes from.
-        input_space, output_space: OCIO names; space_decision says how the first was found.
-        models: trained models used. losses: metadata that the output cannot carry.
-    """
-
-    source: str
-    target: str
-    frames: tuple[int, ...]
-    missing: tuple[int, ...]
-    width: int
-    height: int
-    channels: tuple[str, ...]
-    sample_type: str
-    frame_rate: Fraction | None
-    recipe: str
-    recipe_digest: str
-    operators: tuple[tuple[str, int], ...]
-    provenance: int
-    policy: str
-    temporal_radius: int
-    needs_analysis: bool
-    input_space: str
-    output_space: str
-    space_decision: str
-    config: str
-    disk_bytes: int
-    scratch_bytes: int
-    free_bytes: int
-    peak_memory: int
-    memory_budget: int
-    tile: tuple[int, int]
-    workers: int
-    seconds: float | None
-    seconds_from: str
-    models: tuple[str, ...] = ()
-    losses: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
