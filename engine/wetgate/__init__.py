@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from wetgate.model.errors import WetgateError
+
 if TYPE_CHECKING:
     import threading
     from pathlib import Path
 
     from wetgate.io.ranges import FrameRange
-    from wetgate.model.frame import Clip
     from wetgate.render.events import Event, JobReport
     from wetgate.render.options import JobOptions
     from wetgate.render.plan import Plan
+    from wetgate.render.source import SourceClip
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open_clip", "plan", "restore"]
+__all__ = ["WetgateError", "__version__", "open_clip", "plan", "restore"]
 
 Policy = Literal["archival", "forensic", "creative"]
 CodeRange = Literal["full", "legal"]
@@ -67,7 +69,7 @@ def restore(
         threads: None for all cores.
         resume: keep finished frames. overwrite: replace what is there.
         report: write `report.html` beside the frames.
-        on_event: called with what happens, one event at a time, from any thread.
+        on_event: called with what happens, one event at a time, from the calling thread.
         cancel: set it to stop after the frames in work; the job is then resumable.
 
     Raises:
@@ -161,8 +163,10 @@ def open_clip(
     input_space: str | None = None,
     config: str | Path | None = None,
     frames: str | Iterable[int] | None = None,
-) -> Clip:
-    """Open a plate as a lazy clip: `clip[1001]` reads that frame and no other.
+) -> SourceClip:
+    """Open a plate as a lazy `Clip`: `clip[1001]` reads that frame and no other.
+
+    Use it in a `with` statement, or `close` it: EXR is read in a process of its own.
 
     Raises:
         InputError: when there is no such plate, or nothing decides its color space.
