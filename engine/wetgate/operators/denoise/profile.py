@@ -28,6 +28,7 @@ _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree
 _MEDIAN_OF_BLOCK = 0.98949  # the same over 63 degrees, per degree
 _SMOOTH_SHARE = 0.15
 _SPIKE = 3.0
+_MOST_EXCESS = 1.6  # variance of a block over the model's; white noise reaches it in 1 of 1000
 _QUIETEST = 0.02  # deviation of the quietest channel, as a share of the noisiest one's
 
 _Blocks = NDArray[np.float64]
@@ -103,14 +104,30 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
         _fit(means[:, c], residual[:, c], bool(low[c]), bool(high[c]))
         for c in range(signal.shape[1])
     ]
+    channels = _not_far_apart([f[0] for f in fits])
+    plain = _explained(channels, means, residual)
     return Measured(
-        channels=_not_far_apart([f[0] for f in fits]),
+        channels=channels,
         bins=tuple(f[1] for f in fits),
-        residual=residual,
-        signal=means,
+        residual=residual[plain],
+        signal=means[plain],
         temporal=temporal,
         held=held / seen,
     )
+
+
+def _explained(
+    channels: Sequence[ChannelNoise], means: NDArray[np.float64], residual: _Blocks
+) -> NDArray[np.bool_]:
+    """Tell the blocks that hold little more than the noise found: the others hold texture.
+
+    All blocks count when fewer than a quarter would be left.
+    """
+    ratio = np.zeros(len(means))
+    for c, noise in enumerate(channels):
+        ratio += residual[:, c].var(axis=(1, 2)) / noise.variance(means[:, c])
+    plain: NDArray[np.bool_] = ratio / len(channels) < _MOST_EXCESS
+    return plain if plain.mean() >= 0.25 else np.ones(len(means), np.bool_)
 
 
 def _not_far_apart(channels: Sequence[ChannelNoise]) -> tuple[ChannelNoise, ...]:
@@ -322,8 +339,10 @@ def _fit_polynomial(
         coefficients = np.asarray(
             np.linalg.lstsq(basis * w[:, None], v * w, rcond=None)[0], np.float64
         )
-        relative = np.abs(basis @ coefficients - v) / np.maximum(v, 1e-16)
-        w = weight / np.maximum(v, 1e-16) / np.maximum(1.0, relative / 0.1)
+        excess = (v - basis @ coefficients) / np.maximum(v, 1e-16)
+        # What lies above the curve is texture that moved; what lies below is chance.
+        doubt = np.where(excess > 0, (excess / 0.1) ** 2, -excess / 0.1)
+        w = weight / np.maximum(v, 1e-16) / np.maximum(1.0, doubt)
     a, b, c = (float(t) for t in coefficients)
     return a, b, c
 
@@ -339,25 +358,28 @@ def _fit_clipped(
     if not v.any():  # black or white throughout
         return 0.0, 0.0, 0.0
     truth = np.linspace(-0.5, 1.5, 1001)
-    scale = float(np.sqrt(max(np.max(v), 1e-12)))
+    usual = float(np.median(v[v > 0]))
+    scale = float(np.sqrt(max(usual, 1e-12)))
+    weight = weight * np.sqrt(np.minimum(v, usual))
 
     def cost(a: float, b: float) -> float:
         deviation = np.sqrt(np.maximum(a + b * np.clip(truth, 0, 1), 1e-12))
         mean, variance = clipped_moments(truth, deviation)
         predicted = np.interp(x, mean, variance)
-        ratio = np.abs(np.log(np.maximum(v, 1e-12)) - np.log(np.maximum(predicted, 1e-12)))
-        return float(np.average(np.minimum(ratio, 1.0), weights=weight * np.sqrt(v)))
+        excess = np.log(np.maximum(v, 1e-12)) - np.log(np.maximum(predicted, 1e-12))
+        # Texture that moved lies far above the curve: beyond a factor it counts no more.
+        error = np.where(excess > 0, np.minimum(excess, 0.5), np.minimum(-excess, 1.0))
+        return float(np.average(error, weights=weight))
 
     def best(slopes: Sequence[float]) -> tuple[float, float, float]:
-        candidates = scale * np.geomspace(0.6, 3.0, 49)
+        candidates = scale * np.geomspace(0.2, 3.0, 81)
         found = min((cost(s**2, k * s**2), s, k) for s in candidates for k in slopes)
         fine = found[1] * np.linspace(0.97, 1.03, 25)
         return min((cost(s**2, found[2] * s**2), s, found[2]) for s in fine)
 
     flat = best([0.0])
     sloped = best([-0.8, -0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
-    error, deviation, slope = sloped if sloped[0] < 0.7 * flat[0] else flat
-    del error
+    _, deviation, slope = sloped if sloped[0] < 0.7 * flat[0] else flat
     return float(deviation**2), float(slope * deviation**2), 0.0
 
 
