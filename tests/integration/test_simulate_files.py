@@ -8,7 +8,13 @@ import pytest
 from wetgate.color.config import load_config
 from wetgate.io.formats import read_frame, read_info
 from wetgate.io.ranges import FrameRange
-from wetgate.model.errors import ColorSpaceUnknown, FrameReadError, TargetExists, UsageError
+from wetgate.model.errors import (
+    ColorSpaceUnknown,
+    FrameReadError,
+    OutputError,
+    TargetExists,
+    UsageError,
+)
 from wetgate.simulate import log_encode, preset
 from wetgate.simulate.files import time_code_bcd, write_shot
 from wetgate.simulate.source import open_clean, slow_pan
@@ -160,3 +166,21 @@ def test_the_pan_stays_inside_the_photograph(size: tuple[int, int], tmp_path: Pa
             assert view.origin[1] >= 0
             assert view.origin[0] + view.scale * size[0] <= 2208
             assert view.origin[1] + view.scale * size[1] <= 1242
+
+
+def test_a_folder_that_cannot_be_or_is_the_source_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(PHOTO.read_bytes())
+    (tmp_path / "file").write_bytes(b"")
+    source = open_clean(
+        str(tmp_path / "photo.jpg"),
+        preset("awgn-10", 7),
+        config=load_config(),
+        frames=FrameRange.from_str("1"),
+        input_space=SRGB,
+        size=(32, 32),
+    )
+    for out, truth in (("file", None), ("file/x", None), (".", None), ("out", ".")):
+        there = tmp_path / truth if truth else None
+        with pytest.raises(OutputError):
+            list(write_shot(source, tmp_path / out, config=load_config(), truth=there))
+    assert {p.name for p in tmp_path.rglob("*")} <= {"photo.jpg", "file", "out"}

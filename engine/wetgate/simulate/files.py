@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.color.config import ColorConfig
-from wetgate.io.atomic import AtomicFile, write_bytes_atomic
+from wetgate.io.atomic import AtomicFile, output_error, write_bytes_atomic
 from wetgate.io.dpx_header import HEADER_BYTES, parse_header
 from wetgate.io.formats import write_frame
 from wetgate.io.options import WriteOptions
 from wetgate.model.box import Box
-from wetgate.model.errors import TargetExists
+from wetgate.model.errors import OutputError, TargetExists
 from wetgate.model.frame import Frame, SampleType, SourceHeader
 from wetgate.simulate.shot import DamagedFrame, DamagedShot
 from wetgate.simulate.source import CleanSource
@@ -63,7 +63,7 @@ def write_shot(
                 )
     for folder in (out, truth):
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder, source.folder)
     weave: dict[int, tuple[float, float]] = {}
     for index, number in enumerate(source.numbers):
         damaged = shot[number]
@@ -81,6 +81,20 @@ def write_shot(
             "damage": dataclasses.asdict(source.spec),
         }
         write_bytes_atomic(truth / "truth.json", json.dumps(record, indent=1).encode())
+
+
+def _make_folder(folder: Path, source: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_source = folder.samefile(source)
+    except OSError as error:
+        raise output_error(error, folder) from error
+    if is_source:
+        raise OutputError(
+            "the source lies there",
+            path=folder,
+            expected="another directory; sources are never written to",
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -40,12 +40,14 @@ class CleanSource:
         spec: the damage, with a camera when the source is a photograph.
         numbers: the frames to make.
         space: color space of the damaged frames, OCIO name.
+        folder: where the source lies; nothing is written there.
     """
 
     pixels: CleanShot | NDArray[np.float32]
     spec: DamageSpec
     numbers: tuple[int, ...]
     space: str
+    folder: Path
 
 
 def open_clean(
@@ -68,13 +70,14 @@ def open_clean(
     """
     if Path(clean).suffix.lower() in _PHOTO_SUFFIXES:
         space = _photo_space(Path(clean), input_space, config)
-        return _photograph(_read_jpeg(Path(clean)), space, spec, config, frames, size)
+        picture = _read_jpeg(Path(clean))
+        return _photograph(picture, space, spec, config, frames, size, Path(clean).parent)
     sequence = find_sequence(clean, frames if frames and not Path(clean).is_file() else None)
     first = sequence.path(sequence.numbers[0])
     space = identify(first, read_info(first), config, override=input_space).space
     if len(sequence.numbers) == 1:
         picture = _read(sequence, sequence.numbers[0], space)
-        return _photograph(picture, space, spec, config, frames, size)
+        return _photograph(picture, space, spec, config, frames, size, sequence.directory)
     if size is not None:
         raise UsageError("--size is for a photograph; a sequence has its own size")
 
@@ -86,6 +89,7 @@ def open_clean(
         spec=spec,
         numbers=sequence.numbers,
         space=_output_space(space, spec, config),
+        folder=sequence.directory,
     )
 
 
@@ -96,6 +100,7 @@ def _photograph(
     config: ColorConfig,
     frames: FrameRange | None,
     size: tuple[int, int] | None,
+    folder: Path,
 ) -> CleanSource:
     numbers = tuple(frames or _PHOTO_FRAMES)
     height, width = picture.shape[:2]
@@ -105,6 +110,7 @@ def _photograph(
         spec=replace(spec, size=size, camera=slow_pan((width, height), size, numbers)),
         numbers=numbers,
         space=_output_space(space, spec, config),
+        folder=folder,
     )
 
 
