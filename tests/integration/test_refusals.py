@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.plates import write_plate
 from wetgate.cli.app import run
-from wetgate.model.errors import FormatNotWritten
+from wetgate.model.errors import FormatNotWritten, InputError
 from wetgate.render.job import JobOptions, plan_job, run_job
 
 
@@ -33,3 +33,12 @@ def test_a_read_only_source_needs_an_output_that_names_a_format(tmp_path: Path) 
         run_job(JobOptions(plate=plate, out=out, recipe="identity"))
     options = JobOptions(plate=plate, out=out / "p.%04d.exr", recipe="identity")
     assert run_job(options).exit_code == 0
+
+
+def test_a_layer_of_a_format_without_layers_is_refused_before_the_first_frame(
+    tmp_path: Path,
+) -> None:
+    plate, out = write_plate(tmp_path / "in", [1, 2]), tmp_path / "out"
+    with pytest.raises(InputError, match="layer 'left' was asked for and dpx has none"):
+        run_job(JobOptions(plate=plate, out=out, recipe="identity", layer="left"))
+    assert not out.exists()

@@ -284,7 +284,7 @@ def test_missing_files_layers_and_targets_are_named(source: Path, tmp_path: Path
         read_frame(tmp_path / "gone.dpx", 5, color_space="Raw")
     assert caught.value.frame == 5
     with pytest.raises(UnsupportedImage, match="layer 'left'"):
-        read_frame(source, 1, color_space="Raw", layer="left")
+        formats.read_frame(source, 1, color_space="Raw", layer="left")
     frame = read_frame(source, 1, color_space="Raw")
     with pytest.raises(OutputError, match="cannot be written"):
         write_frame(frame, tmp_path / "no" / "where.dpx")

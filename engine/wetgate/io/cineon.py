@@ -79,7 +79,6 @@ def read_frame(
     *,
     color_space: str,
     limits: Limits | None = None,
-    layer: str | None = None,
 ) -> Frame:
     """Read one Cineon frame; samples are code / 1023.
 
@@ -87,10 +86,6 @@ def read_frame(
         FrameReadError: missing, truncated or damaged.
         UnsupportedImage: another depth, packing or number of channels, by name.
     """
-    if layer is not None:
-        raise UnsupportedImage(
-            f"layer {layer!r} was asked for and Cineon has none", path=path, frame=number
-        )
     info, region = _describe(path, number, limits or Limits())
     return Frame(
         number=number,

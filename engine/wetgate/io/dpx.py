@@ -89,22 +89,16 @@ def read_frame(
     *,
     color_space: str,
     limits: Limits | None = None,
-    layer: str | None = None,
 ) -> Frame:
     """Read one DPX frame.
 
     Args:
         number: the frame's number; the header's own numbering is not consulted.
-        layer: must be None; DPX has no layers.
 
     Raises:
         FrameReadError: missing, truncated, or a header that contradicts the file.
         UnsupportedImage: a feature the codec does not carry as pixels, by name.
     """
-    if layer is not None:
-        raise UnsupportedImage(
-            f"layer {layer!r} was asked for and DPX has none", path=path, frame=number
-        )
     limits = limits or Limits()
     with _open(path, number) as file:
         header, layout, raw = _describe(file, path, number, limits)

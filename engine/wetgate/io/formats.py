@@ -9,7 +9,7 @@ from types import MappingProxyType
 from wetgate.io.options import Limits, WriteOptions
 from wetgate.io.raw import RawFrame
 from wetgate.model.errors import FormatNotWritten, FrameReadError, UnsupportedImage
-from wetgate.model.frame import Frame, ImageInfo, code_depth
+from wetgate.model.frame import Frame, ImageInfo, SampleType, code_depth
 
 _HEAD_BYTES = 16
 
@@ -134,6 +134,7 @@ def read_info(path: Path, *, limits: Limits | None = None, layer: str | None = N
     """
     limits = limits or Limits()
     kind = sniff_format(path)
+    _check_layer(kind, layer, path)
     if kind == "exr":
         from wetgate.io import exr
 
@@ -152,7 +153,7 @@ def read_info(path: Path, *, limits: Limits | None = None, layer: str | None = N
         return movie.read_info(path, limits=limits)
     from wetgate.io import stills
 
-    return stills.read_info(path, kind, limits=limits, layer=layer)
+    return stills.read_info(path, kind, limits=limits)
 
 
 def read_frame(
@@ -176,19 +177,21 @@ def read_frame(
     """
     limits = limits or Limits()
     kind = sniff_format(path)
+    _check_layer(kind, layer, path)
     if kind == "dpx":
         from wetgate.io import dpx
 
-        return dpx.read_frame(path, number, color_space=color_space, limits=limits, layer=layer)
+        return dpx.read_frame(path, number, color_space=color_space, limits=limits)
     if kind == "cineon":
         from wetgate.io import cineon
 
-        return cineon.read_frame(path, number, color_space=color_space, limits=limits, layer=layer)
+        return cineon.read_frame(path, number, color_space=color_space, limits=limits)
     return load(path, number, kind, limits=limits, layer=layer).frame(number, color_space)
 
 
 def load(path: Path, number: int, kind: str, *, limits: Limits, layer: str | None) -> RawFrame:
     """Decode one frame of a format that `needs_sandbox`."""
+    _check_layer(kind, layer, path)
     if kind == "exr":
         from wetgate.io import exr
 
@@ -199,7 +202,12 @@ def load(path: Path, number: int, kind: str, *, limits: Limits, layer: str | Non
         return movie.load(path, number, limits=limits)
     from wetgate.io import stills
 
-    return stills.load(path, kind, limits=limits, layer=layer)
+    return stills.load(path, kind, limits=limits)
+
+
+def _check_layer(kind: str, layer: str | None, path: Path) -> None:
+    if layer is not None and kind != "exr":
+        raise UnsupportedImage(f"layer {layer!r} was asked for and {kind} has none", path=path)
 
 
 def write_frame(frame: Frame, path: Path, *, options: WriteOptions | None = None) -> None:
@@ -273,6 +281,16 @@ def metadata_losses(info: ImageInfo, target_format: str) -> tuple[str, ...]:
     names = sorted(n for n in info.header.attributes if n not in hidden)
     found.extend(f"{source} {n}" for n in names if not n.startswith(prefixes))
     return tuple(found)
+
+
+def channel_types(frame: Frame) -> tuple[SampleType, ...]:
+    """Return how the file stores each channel of a frame; EXR may mix half and float."""
+    from wetgate.io.exr import ExrPayload
+
+    payload = frame.header.payload
+    if isinstance(payload, ExrPayload):
+        return payload.channel_types(frame.channels)
+    return (frame.sample_type,) * len(frame.channels)
 
 
 def frame_bytes(info: ImageInfo) -> int:

@@ -44,7 +44,8 @@ class FrameRange:
                 )
             found = list(frames)
         except (FileSeqException, ValueError, TypeError) as error:
-            raise SequenceError(f"frame range {text!r}: {error}", expected=expected) from error
+            why = str(error).partition(": did not match")[0]  # a regular expression follows
+            raise SequenceError(f"frame range {text!r}: {why}", expected=expected) from error
         if not found or any(int(n) != n for n in found):
             raise SequenceError(f"frame range {text!r} names no whole frames", expected=expected)
         return cls.from_numbers(int(n) for n in found)

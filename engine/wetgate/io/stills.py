@@ -89,7 +89,7 @@ class StillPayload:
         return replace(self, nan_bits=bits)
 
 
-def read_info(path: Path, kind: str, *, limits: Limits, layer: str | None = None) -> ImageInfo:
+def read_info(path: Path, kind: str, *, limits: Limits) -> ImageInfo:
     """Read what a still says about itself.
 
     Raises:
@@ -97,14 +97,14 @@ def read_info(path: Path, kind: str, *, limits: Limits, layer: str | None = None
         UnsupportedImage: for samples that float32 cannot hold, or beyond the limits.
     """
     with ImageReader(path, READABLE[kind], limits) as reader:
-        return _info(path, kind, _pages(reader, limits), layer)
+        return _info(path, kind, _pages(reader, limits))
 
 
-def load(path: Path, kind: str, *, limits: Limits, layer: str | None = None) -> RawFrame:
+def load(path: Path, kind: str, *, limits: Limits) -> RawFrame:
     """Decode a still with all its pages; raises as `read_info`."""
     with ImageReader(path, READABLE[kind], limits) as reader:
         parts = _pages(reader, limits)
-        info = _info(path, kind, parts, layer)
+        info = _info(path, kind, parts)
         first = parts[0].types[0]
         samples = reader.read(0, 0, len(parts[0].channels), first)
         pages = tuple(
@@ -143,9 +143,7 @@ def _pages(reader: ImageReader, limits: Limits) -> tuple[Part, ...]:
     return parts
 
 
-def _info(path: Path, kind: str, parts: tuple[Part, ...], layer: str | None) -> ImageInfo:
-    if layer is not None:
-        raise UnsupportedImage(f"layer {layer!r}: {kind} has none", path=path)
+def _info(path: Path, kind: str, parts: tuple[Part, ...]) -> ImageInfo:
     part = parts[0]
     png = read_png_header(path) if kind == "png" else None
     attributes = dict(part.attributes)
