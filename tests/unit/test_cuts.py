@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from wetgate.render.cuts import CutDetector, make_proxy, unexplained
 WIDTH, HEIGHT = 192, 108
 
 
-@lru_cache(maxsize=None)
+@cache
 def scene(seed: int, *, width: int = 640, height: int = 216) -> NDArray[np.float32]:
     """A scene of overlapping discs, larger than the frame; values 0-1."""
     rng = np.random.default_rng(seed)
