@@ -224,3 +224,20 @@ def test_a_movie_is_a_clip_of_numbered_frames(tmp_path: Path) -> None:
     whole = file_digests(tmp_path / "out")
     assert sorted(whole) == [f"shot.{n:04d}.exr" for n in range(1, 7)]
     assert file_digests(tmp_path / "part") == {"shot.0003.exr": whole["shot.0003.exr"]}
+
+
+@pytest.mark.parametrize(("color", "other"), [("f2", "f4"), ("f4", "f2")])
+def test_channels_of_several_types_are_each_verified_in_their_own(
+    color: str, other: str, tmp_path: Path
+) -> None:
+    openexr = pytest.importorskip("OpenEXR")
+    rng = np.random.default_rng(3)
+    planes = {c: rng.uniform(0.1, 0.9, (24, 32)).astype(color) for c in "RGB"}
+    planes |= {c: rng.uniform(0.1, 0.9, (24, 32)).astype(other) for c in ("A", "Z")}
+    (tmp_path / "in").mkdir()
+    openexr.File({}, dict(planes)).write(str(tmp_path / "in/plate.0001.exr"))
+    run(tmp_path / "in", tmp_path / "out", recipe("lift", space="ACEScg"))
+    got = openexr.File(str(tmp_path / "out/plate.0001.exr"), separate_channels=True).channels()
+    for name, plane in planes.items():
+        assert got[name].pixels.dtype == plane.dtype
+        assert np.array_equal(got[name].pixels, plane) == (name in "AZ")

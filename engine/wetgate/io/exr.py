@@ -6,7 +6,7 @@ channels, layers not asked for and all other parts ride in `ExrPayload`, in thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -58,6 +58,11 @@ class ExrPayload:
     def with_nan_bits(self, bits: NanBits) -> ExrPayload:
         """Return the payload with the bits of NaN samples."""
         return replace(self, nan_bits=bits)
+
+    def channel_types(self, channels: Iterable[str]) -> tuple[SampleType, ...]:
+        """Return how the file stores channels of the frame, by their names there."""
+        types = {c.name: c.type for c in self.header.parts[self.part].channels}
+        return tuple("half" if types[self.names[n]] == "half" else "float" for n in channels)
 
     def uncompressed_bytes(self) -> int:
         """Return the size of a file of all parts without compression."""
@@ -169,7 +174,7 @@ def _select(header: FileHeader, path: Path, layer: str | None) -> _Selection:
     raise UnsupportedImage(
         f"no part, view or layer {layer!r}",
         path=path,
-        expected=", ".join(_layers(header)) or "none",
+        expected=", ".join(_layers(header)) or "no layer at all: the file has none",
     )
 
 
