@@ -14,6 +14,7 @@ from wetgate.recipe import Recipe
 from wetgate.render import memory as memory_module
 from wetgate.render.events import JobReport
 from wetgate.render.job import JobOptions, plan_job, run_job, verify_output
+from wetgate.render.job_report import write_job_report
 
 FRAMES = range(1001, 1021)
 
@@ -241,3 +242,23 @@ def test_channels_of_several_types_are_each_verified_in_their_own(
     for name, plane in planes.items():
         assert got[name].pixels.dtype == plane.dtype
         assert np.array_equal(got[name].pixels, plane) == (name in "AZ")
+
+
+def test_a_layer_is_restored_and_the_others_keep_their_bits(tmp_path: Path) -> None:
+    openexr = pytest.importorskip("OpenEXR")
+    rng = np.random.default_rng(5)
+    names = ("R", "G", "B", "left.R", "left.G", "left.B", "depth.Z")
+    planes = {name: rng.uniform(0.1, 0.9, (24, 32)).astype("f2") for name in names}
+    (tmp_path / "in").mkdir()
+    openexr.File({}, dict(planes)).write(str(tmp_path / "in/plate.0001.exr"))
+    lift = recipe("lift", space="ACEScg")
+    run(tmp_path / "in", tmp_path / "out", lift, layer="left")
+    got = openexr.File(str(tmp_path / "out/plate.0001.exr"), separate_channels=True).channels()
+    for name, plane in planes.items():
+        assert np.array_equal(got[name].pixels, plane) != name.startswith("left.")
+    options = JobOptions(
+        plate=tmp_path / "in", out=tmp_path / "dpx/plate.%04d.dpx", recipe=lift, layer="left"
+    )
+    plan = plan_job(options)
+    page = write_job_report(run_job(options), plan, options).read_text("utf-8")
+    assert "no preview" not in page and "data:image" in page

@@ -205,6 +205,11 @@ def load(path: Path, number: int, kind: str, *, limits: Limits, layer: str | Non
     return stills.load(path, kind, limits=limits)
 
 
+def layer_in(path: Path, layer: str | None) -> str | None:
+    """Return the layer to ask a written file for: a format without layers holds it alone."""
+    return layer if sniff_format(path) == "exr" else None
+
+
 def _check_layer(kind: str, layer: str | None, path: Path) -> None:
     if layer is not None and kind != "exr":
         raise UnsupportedImage(f"layer {layer!r} was asked for and {kind} has none", path=path)

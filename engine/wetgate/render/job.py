@@ -182,6 +182,7 @@ def _render(
         options=job.write_options,
         template=template,
         expected_bytes=job.plan.disk_bytes // max(1, len(job.wanted)),
+        layer=job.options.layer,
     )
     reports: list[FrameReport] = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wetgate.io.formats import read_frame
+from wetgate.io.formats import layer_in, read_frame
 from wetgate.model.errors import WetgateError
 from wetgate.model.frame import Frame
 from wetgate.model.units import format_bytes, format_seconds
@@ -240,9 +240,8 @@ def _spread(frames: Sequence[FrameReport], count: int) -> list[FrameReport]:
 
 def _compare(clip: SourceClip, report: FrameReport, plan: Plan, options: JobOptions) -> Comparison:
     assert report.path is not None  # the caller chose frames that are there
-    restored = read_frame(
-        report.path, report.number, color_space=plan.output_space, layer=options.layer
-    )
+    layer = layer_in(report.path, options.layer)
+    restored = read_frame(report.path, report.number, color_space=plan.output_space, layer=layer)
     before = _shown(clip[report.number], plan.input_space, clip)
     after = _shown(restored, plan.output_space, clip)
     crops: list[Crop] = []

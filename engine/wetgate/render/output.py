@@ -76,6 +76,7 @@ class FrameWriter:
         options: as for every frame; file name and change flags are set here.
         template: the record's fields that are the same for all frames.
         expected_bytes: size of a frame on disk, for the look at free space.
+        layer: the one layer of the source that is the picture.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class FrameWriter:
         options: WriteOptions,
         template: FrameRecord,
         expected_bytes: int,
+        layer: str | None = None,
     ) -> None:
         self._path_of = path_of
         self._journal = journal
         self._options = options
         self._template = template
         self._expected = expected_bytes
+        self._layer = layer
 
     def write(self, order: WriteOrder) -> FrameReport:
         """Write one frame.
@@ -154,9 +157,10 @@ class FrameWriter:
             # The very bytes that were decoded: what they decode to needs no second look.
             pixels = order.frame.pixels.shape[0] * order.frame.pixels.shape[1]
             return _Verified(digest, nbytes, Change(pixels=pixels), {}, 0.0, ())
-        from wetgate.io.formats import read_frame
+        from wetgate.io.formats import layer_in, read_frame
 
-        got = read_frame(temp, order.frame.number, color_space=order.frame.color_space)
+        number, space = order.frame.number, order.frame.color_space
+        got = read_frame(temp, number, color_space=space, layer=layer_in(temp, self._layer))
         lossy = _lossy(self._options.compression, got)
         warnings: tuple[str, ...] = ()
         if not self._equal(order.frame, got):
