@@ -201,3 +201,40 @@ def test_a_stray_value_near_the_end_of_float_hurts_its_surroundings_only(value: 
     frames[1002][8, 8] = value
     out = run_operator(DenoiseOperator(radius=1, step=4), frames, 1003, facts=_facts())
     assert np.isfinite(out[-24:, -24:]).all()
+
+
+def test_a_letterboxed_shot_of_few_codes_is_denoised() -> None:
+    rng = np.random.default_rng(9)
+    clean = _clean()
+    shot = {}
+    for number, frame in clean.items():
+        noisy = np.clip(frame + SIGMA * rng.standard_normal(frame.shape), 0, 1)
+        noisy[: HEIGHT * 3 // 8] = noisy[-HEIGHT * 3 // 8 :] = 0.0
+        shot[number] = (np.rint(noisy * 255) / 255).astype(np.float32)
+    operator = DenoiseOperator()
+    got = run_operator(operator, shot, 1004, facts=_facts("uint8"))
+    inner = slice(HEIGHT * 3 // 8, HEIGHT - HEIGHT * 3 // 8)
+    assert _psnr(got[inner], clean[1004][inner]) > _psnr(shot[1004][inner], clean[1004][inner]) + 3
+
+
+def test_empty_parts_of_a_picture_say_nothing_about_its_noise() -> None:
+    # Premultiplied colors are exactly 0 where alpha is, and so are letterbox bars.
+    clean = _clean()
+    rng = np.random.default_rng(9)
+    noisy = {
+        n: (f + SIGMA * rng.standard_normal(f.shape)).astype(np.float32) for n, f in clean.items()
+    }
+    for share in (0.3, 0.6, 0.75):
+        edge = int(HEIGHT * share)
+        shot = {n: f.copy() for n, f in noisy.items()}
+        for frame in shot.values():
+            frame[:edge] = 0.0
+        operator = DenoiseOperator()
+        analysis = operator.analyse(shot.__getitem__, sorted(shot), _facts())
+        assert analysis["deviation"] == pytest.approx(SIGMA, rel=0.15), share  # type: ignore[arg-type]
+        got = run_operator(operator, shot, 1004, facts=_facts())
+        inner = slice(edge, HEIGHT)
+        assert (
+            _psnr(got[inner], clean[1004][inner])
+            > _psnr(noisy[1004][inner], clean[1004][inner]) + 3
+        )

@@ -328,7 +328,8 @@ def _shot_noise(
         forward=stacked([u.forward for u in units]),
         backward=stacked([u.backward for u in units]),
         spectrum=np.ascontiguousarray(grain.reshape(len(planes), -1).astype(np.float32)),
-        low_variance=float(_low_passed_variance(shape[0])),
+        # Where every median was 0 there is no noise to speak of; the passes still need a floor.
+        low_variance=max(float(_low_passed_variance(shape[0])), 1e-6),
         gain=gain,
         gain_range=gain_range,
         luma=luma,

@@ -29,6 +29,7 @@ _MEDIAN_OF_BLOCK = 0.98949  # the same over 63 degrees, per degree
 _SMOOTH_SHARE = 0.15
 _SPIKE = 3.0
 _MOST_EXCESS = 1.6  # variance of a block over the model's; white noise reaches it in 1 of 1000
+_ROUNDING = 1e-6  # of values near 1, with room for the interpolation between equal ones
 _QUIETEST = 0.02  # deviation of the quietest channel, as a share of the noisiest one's
 
 _Blocks = NDArray[np.float64]
@@ -97,7 +98,10 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
     high = np.any([c[1] for c in clipping], axis=0)
     signal = np.concatenate([p.signal for p in pairs])
     residual = np.concatenate([p.residual for p in pairs])
-    smooth = _smooth(np.concatenate([p.texture for p in pairs]), signal)
+    texture = np.concatenate([p.texture for p in pairs])
+    telling = _not_empty(signal, residual)
+    signal, residual, texture = signal[telling], residual[telling], texture[telling]
+    smooth = _smooth(texture, signal)
     signal, residual = signal[smooth], residual[smooth]
     means = signal.mean(axis=(2, 3))
     fits = [
@@ -114,6 +118,19 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
         temporal=temporal,
         held=held / seen,
     )
+
+
+def _not_empty(signal: _Blocks, residual: _Blocks) -> NDArray[np.bool_]:
+    """Tell the blocks that are no copies to the last bit: letterbox bars, empty alpha.
+
+    They never went through what made the noise, and being the smoothest of all they would speak
+    for it. All blocks count when none differs.
+    """
+    spread = np.ptp(residual, axis=(2, 3)).max(axis=1)
+    told: NDArray[np.bool_] = spread > _ROUNDING * np.maximum(
+        1.0, np.abs(signal).max(axis=(1, 2, 3))
+    )
+    return told if told.any() else np.ones(len(told), np.bool_)
 
 
 def _explained(
