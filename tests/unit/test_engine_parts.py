@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.operators import BoxBlur, Paired, TwoStage
 from wetgate.color.config import load_config
+from wetgate.io.raw import to_codes
 from wetgate.model.box import Box
 from wetgate.model.errors import OutOfMemory, OutputError, UnsupportedImage, UsageError
 from wetgate.render.encoding import Encoding, compose, make_encoding
@@ -234,9 +235,28 @@ def test_a_file_holds_the_nearest_value_and_no_other(kind: Any) -> None:
     right = quantized(wanted, kind)
     assert holds(wanted, right, kind)
     depth = {"uint8": 8, "uint10": 10, "uint12": 12, "uint16": 16}.get(kind)
+    if depth:
+        odd = np.array([[[np.nan, np.inf, -np.inf]]], np.float32)
+        assert holds(odd, np.array([[[0, 1, 0]]], np.float32), kind)
+        assert quantized(odd, kind).tolist() == [[[0, 1, 0]]]
     step = 1 / (2**depth - 1) if depth else 2.0**-11
     for wrong in (right + np.float32(step), np.where(right == right[0, 0, 0], np.nan, right)):
         assert not holds(wanted, wrong.astype(np.float32), kind)
+
+
+def test_what_a_codec_rounds_to_16_bits_is_held() -> None:
+    halves = np.arange(0x3C01, dtype=np.uint16).view(np.float16).astype(np.float32)
+    nearest = np.rint(halves.astype(np.float64) * 65535)
+    assert np.array_equal(to_codes(halves, 65535), nearest)
+    got = (nearest.astype(np.float32) / np.float32(65535))[:, None, None]
+    assert holds(halves[:, None, None], got, "uint16")
+    clear = np.abs(halves.astype(np.float64) * 65535 - nearest) < 0.4
+    for code in (nearest - 1, nearest + 1):
+        wrong = (code.astype(np.float32) / np.float32(65535))[:, None, None]
+        assert not any(
+            holds(halves[at : at + 1, None, None], wrong[at : at + 1], "uint16")
+            for at in np.flatnonzero(clear)[1:-1:31]
+        )
 
 
 def test_half_patterns_are_compared_bit_by_bit() -> None:

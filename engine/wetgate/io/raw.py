@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from wetgate.io.oiio import Samples
 from wetgate.model.frame import Frame, ImageInfo
 
+_ROWS = 64
+"""Rows converted at once; bounds the memory of values widened to double."""
+
 
 @dataclass(frozen=True, slots=True)
 class NanBits:
@@ -141,7 +144,10 @@ def to_half(pixels: NDArray[np.float32], bits: NanBits | None) -> NDArray[np.flo
 
 def to_codes(pixels: NDArray[np.float32], scale: int) -> Samples:
     """Round to codes `0..scale`, to nearest; beyond the range lies the nearest code, NaN is 0."""
-    dtype = np.uint8 if scale <= 255 else np.uint16
-    scaled = np.nan_to_num(pixels * np.float32(scale), nan=0.0, posinf=scale, neginf=0.0)
-    codes: Samples = np.rint(np.clip(scaled, 0, scale)).astype(dtype)
+    codes = np.empty(pixels.shape, np.uint8 if scale <= 255 else np.uint16)
+    for start in range(0, len(pixels), _ROWS):
+        # Near 2^16 a product in float32 would itself be off by 1/256 of a code.
+        scaled = pixels[start : start + _ROWS].astype(np.float64) * scale
+        scaled = np.nan_to_num(scaled, nan=0.0, posinf=scale, neginf=0.0)
+        codes[start : start + _ROWS] = np.rint(np.clip(scaled, 0, scale))
     return codes

@@ -15,11 +15,11 @@ _TIE = 1e-3
 
 
 def quantized(pixels: Pixels, sample_type: SampleType) -> Pixels:
-    """Round to the nearest value that the sample type holds."""
+    """Round to the nearest value that the sample type holds; integer codes hold NaN as 0."""
     depth = code_depth(sample_type)
     if depth is not None:
         top = np.float32((1 << depth) - 1)
-        codes = np.rint(np.clip(pixels, 0.0, 1.0) * top)
+        codes = np.rint(_in_range(pixels) * top)
         return np.asarray(codes / top, dtype=np.float32)
     if sample_type == "half":
         with np.errstate(over="ignore"):
@@ -37,9 +37,14 @@ def holds(wanted: Pixels, got: Pixels, sample_type: SampleType) -> bool:
     if depth is None:
         return bool(same_bits(got, quantized(wanted, sample_type)).all())
     top = float((1 << depth) - 1)
-    apart = np.abs(got - np.clip(wanted, 0.0, 1.0)) * np.float32(top)
-    # Comparing with "not greater" would let NaN pass.
-    return bool((apart <= 0.5 + _TIE).all())
+    apart = np.abs(got - _in_range(wanted)) * np.float32(top)
+    # float32 holds a code to 2^-25 and the product to 2^-24. "Not greater" would let NaN pass.
+    return bool((apart <= 0.5 + _TIE + top * 2.0**-23).all())
+
+
+def _in_range(pixels: Pixels) -> Pixels:
+    """Hold values between 0 and 1, and NaN at 0, as every integer codec does."""
+    return np.fmin(np.fmax(pixels, np.float32(0)), np.float32(1))
 
 
 def same_bits(a: Pixels, b: Pixels) -> NDArray[np.bool_]:
