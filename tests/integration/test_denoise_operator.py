@@ -238,3 +238,14 @@ def test_empty_parts_of_a_picture_say_nothing_about_its_noise() -> None:
             _psnr(got[inner], clean[1004][inner])
             > _psnr(noisy[1004][inner], clean[1004][inner]) + 3
         )
+
+
+def test_clean_titles_that_move_over_black_stay_finite_and_sharp() -> None:
+    rng = np.random.default_rng(8)
+    page = np.kron(rng.random((12, 50)) < 0.3, np.ones((6, 2)))[..., None]
+    frames = {n: np.zeros((HEIGHT, WIDTH, 3), np.float32) for n in range(5)}
+    for number, frame in frames.items():
+        top = 20 - 2 * number
+        frame[top : top + 72, 10:110] = page
+    out = run_operator(DenoiseOperator(radius=1), frames, 2, facts=_facts())
+    assert np.abs(out - frames[2]).max() < 0.05

@@ -33,6 +33,9 @@ from wetgate.operators.denoise.profile import Measured, measure, spectrum
 
 _QUIET_CODES = 0.25
 _GAIN_POINTS = 256
+_LEAST_VARIANCE = 1e-6
+"""In noise units: where most blocks are clean nothing is left at a frequency, and the passes
+divide by what there is."""
 _OVERLAP = 0.55
 """Patches of one frame overlap, and what correlated noise they share does not average out. The
 variance that a group still holds grows with the correlation; measured on grain of apertures 0.5,
@@ -228,7 +231,8 @@ def _describe(measured: Measured, facts: SourceFacts) -> dict[str, object]:
     # lowest frequencies do.
     lowest = 0.5 * (shape[:, 0, 1] + shape[:, 1, 0])
     shape[:, 0, 0] = np.minimum(shape[:, 0, 0], 2.0 * lowest)
-    shape = np.maximum(shape, 1e-3 * shape.mean(axis=(1, 2), keepdims=True))
+    least = np.maximum(1e-3 * shape.mean(axis=(1, 2), keepdims=True), _LEAST_VARIANCE)
+    shape = np.maximum(shape, least)
     luma = measured.signal.astype(np.float32)[:, None, :]
     level = _luma_in_units(luma, forward)
     margin = 4.0 * float(np.sqrt(shape[0].mean()))
