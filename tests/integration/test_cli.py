@@ -100,6 +100,32 @@ class TestRefusals:
         assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (["--frames", "10a"], 2, "10a"),
+        (["--frames", ""], 2, "frame range"),
+        (["--layer", "left"], 3, "layer"),
+        (["--out", ""], 2, "output is empty"),
+        (["--out", "  "], 2, "output is empty"),
+    ],
+)
+def test_slips_are_told_before_anything_is_written(
+    more: list[str], code: int, said: str, plate: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(["restore", str(plate), "--recipe", "identity", "--out", "o", *more]) == code
+    captured = capsys.readouterr()
+    assert said in captured.err and captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_verify_wants_a_directory(plate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", str(next(plate.glob("*.dpx")))]) == 3
+    assert "is no directory" in capsys.readouterr().err
+
+
 def test_a_name_too_long_for_the_system_is_one_line(
     plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

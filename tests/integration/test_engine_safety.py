@@ -258,6 +258,25 @@ def test_sources_are_never_written_to(tmp_path: Path) -> None:
     assert file_digests(plate) == before and not (out / "plate.0001.dpx").is_symlink()
 
 
+def test_two_sequences_do_not_share_a_directory(tmp_path: Path) -> None:
+    first, out = write_plate(tmp_path / "in", [1, 2]), tmp_path / "out"
+    second = tmp_path / "second"
+    second.mkdir()
+    for number in (1, 2):
+        shutil.copy(first / f"plate.000{number}.dpx", second / f"other.000{number}.dpx")
+    run_job(job(first, out, "invert"))
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(TargetExists, match=r"another restored sequence.*plate\.0001\.dpx"):
+            run_job(job(second, out, "invert", **options))
+    assert verify_output(out).good == 2
+    # What only has a like number in the journal is still somebody else's file.
+    (out / "plate.0001.dpx").unlink()
+    (out / "plate.0002.dpx").unlink()
+    (out / "other.0002.dpx").write_bytes(b"precious")
+    with pytest.raises(TargetExists, match="no journal knows"):
+        run_job(job(second, out, "invert", resume=True))
+
+
 def test_frames_that_are_links_are_not_written_where_they_lead(tmp_path: Path) -> None:
     originals = write_plate(tmp_path / "originals", [1, 2])
     plate = write_plate(tmp_path / "in", [1])

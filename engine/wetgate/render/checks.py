@@ -12,7 +12,7 @@ from wetgate.io.sequence import FrameSequence, same_file_tree
 from wetgate.model.errors import OutputError, RecipeError, TargetExists, UsageError
 from wetgate.operators.base import Operator
 from wetgate.recipe import Recipe
-from wetgate.render.manifest import CONTROL, Journal
+from wetgate.render.manifest import CONTROL, DONE, FrameRecord, Journal
 from wetgate.render.options import HIGHEST_CLASS, JobOptions
 from wetgate.render.source import SourceClip
 
@@ -88,12 +88,14 @@ def check_target(
                 path=target.directory,
                 expected="another directory; sources are never written to",
             )
+    records = list(Journal(target.directory / CONTROL).records())
+    _check_one_sequence(records, target)
     if options.overwrite:
         return
     there = [n for n in wanted if os.path.lexists(target.path(n))]
     if options.resume:
-        known = Journal(target.directory / CONTROL).latest()
-        there = [n for n in there if n not in known]
+        known = {record.file for record in records}
+        there = [n for n in there if target.name(n) not in known]
     if there:
         stray = "frames that no journal knows" if options.resume else "frames"
         raise TargetExists(
@@ -102,6 +104,19 @@ def check_target(
             remedy="pass --overwrite to replace them"
             + ("" if options.resume else ", --resume to go on, or choose another output"),
         )
+
+
+def _check_one_sequence(records: Sequence[FrameRecord], target: FrameSequence) -> None:
+    """Refuse a second sequence: its lines would take the place of the first one's, by number."""
+    for record in records:
+        stranger = record.status in DONE and record.file != target.name(record.frame)
+        if stranger and os.path.lexists(target.directory / record.file):
+            raise TargetExists(
+                f"another restored sequence is there, with {record.file}",
+                path=target.directory,
+                expected=target.name(record.frame),
+                remedy="choose another output directory",
+            )
 
 
 def _link_origins(source: FrameSequence) -> dict[Path, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,19 +117,25 @@ class Journal:
 
     def latest(self) -> dict[int, FrameRecord]:
         """Return the last line of every frame; what is no whole line is skipped."""
-        found: dict[int, FrameRecord] = {}
+        return {record.frame: record for record in self.records()}
+
+    def records(self) -> Iterator[FrameRecord]:
+        """Yield every whole line, the oldest first.
+
+        Raises:
+            OutputError: when the journal is there and cannot be read.
+        """
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
-            return found
+            return
         except OSError as error:
             raise output_error(error, self.path) from error
         for line in content.split(b"\n"):
             with suppress(ValueError):
                 record = record_from_json(json.loads(line))
                 if record is not None:
-                    found[record.frame] = record
-        return found
+                    yield record
 
 
 def _is_torn(handle: int) -> bool:

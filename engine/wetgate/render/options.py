@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from wetgate.io.ranges import FrameRange
-from wetgate.model.errors import UsageError
+from wetgate.model.errors import SequenceError, UsageError
 from wetgate.operators.base import Provenance
 from wetgate.recipe.schema import CodeRange, Recipe
 
@@ -56,6 +56,10 @@ class JobOptions:
     analysis_path: Path | None = None
 
     def __post_init__(self) -> None:
+        for name, value in (("plate", self.plate), ("output", self.out)):
+            # Path("") is the working directory, which nobody means who leaves a name empty.
+            if not str(value).strip():
+                raise UsageError(f"the name of the {name} is empty")
         if self.resume and self.overwrite:
             raise UsageError("resume keeps finished frames, overwrite replaces them; choose one")
         if self.threads is not None and self.threads < 1:
@@ -70,6 +74,9 @@ class JobOptions:
     @property
     def frame_range(self) -> FrameRange | None:
         """Return the range asked for."""
-        if isinstance(self.frames, str):
+        if not isinstance(self.frames, str):
+            return self.frames
+        try:
             return FrameRange.from_str(self.frames)
-        return self.frames
+        except SequenceError as error:
+            raise UsageError(error.found, expected=error.expected) from error

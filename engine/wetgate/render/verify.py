@@ -37,6 +37,8 @@ def verify_output(directory: str | Path) -> VerifyReport:
         InputError: when nothing is on record there.
     """
     folder = Path(directory)
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is no directory", path=folder, expected="one that wetgate has written")
     records = Journal(folder / CONTROL).latest()
     if not records:
         raise InputError(
