@@ -91,6 +91,18 @@ def test_a_shot_without_noise_comes_back_bit_for_bit() -> None:
     assert np.array_equal(out, flat[1002])
 
 
+def test_clean_titles_over_black_come_back_bit_for_bit() -> None:
+    frames = {}
+    for i in range(5):
+        frame = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+        for k in range(5):  # a row of block letters that moves 1 px a frame
+            frame[30:56, 14 + 18 * k + i : 26 + 18 * k + i] = 0.9
+            frame[38:50, 18 + 18 * k + i : 22 + 18 * k + i] = 0.0
+        frames[1001 + i] = frame
+    out = run_operator(DenoiseOperator(radius=1), frames, 1003, facts=_facts("half"))
+    assert np.array_equal(out, frames[1003])
+
+
 def test_grain_keep_mixes_exactly_what_was_removed() -> None:
     def run(keep: float) -> NDArray[np.float32]:
         operator = DenoiseOperator(radius=1, step=4, grain_keep=keep)

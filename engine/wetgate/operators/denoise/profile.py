@@ -30,6 +30,7 @@ _SMOOTH_SHARE = 0.15
 _SPIKE = 3.0
 _MOST_EXCESS = 1.6  # variance of a block over the model's; white noise reaches it in 1 of 1000
 _ROUNDING = 1e-6  # of values near 1, with room for the interpolation between equal ones
+_MOST_FLAT = 0.5  # white noise of one code in integers makes 0.27 of neighbors equal
 _QUIETEST = 0.02  # deviation of the quietest channel, as a share of the noisiest one's
 
 _Blocks = NDArray[np.float64]
@@ -43,6 +44,7 @@ class Pair:
     signal: _Blocks
     residual: _Blocks
     texture: NDArray[np.float64]
+    flat: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,12 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
     signal = np.concatenate([p.signal for p in pairs])
     residual = np.concatenate([p.residual for p in pairs])
     texture = np.concatenate([p.texture for p in pairs])
-    telling = _not_empty(signal, residual)
-    signal, residual, texture = signal[telling], residual[telling], texture[telling]
+    flat = np.concatenate([p.flat for p in pairs])
+    telling = _not_empty(signal, residual, flat)
+    if telling.any():
+        signal, residual, texture = signal[telling], residual[telling], texture[telling]
+    else:
+        residual = np.zeros_like(residual)
     smooth = _smooth(texture, signal)
     signal, residual = signal[smooth], residual[smooth]
     means = signal.mean(axis=(2, 3))
@@ -120,17 +126,26 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
     )
 
 
-def _not_empty(signal: _Blocks, residual: _Blocks) -> NDArray[np.bool_]:
+def _not_empty(signal: _Blocks, residual: _Blocks, flat: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell the blocks that are no copies to the last bit: letterbox bars, empty alpha.
 
     They never went through what made the noise, and being the smoothest of all they would speak
-    for it. All blocks count when none differs.
+    for it. But in clean graphics (titles over black) the copies speak the truth: where noise is,
+    hardly a sample equals the one beside it. When the others are flat too, what they differ by is
+    motion, and no block is told.
     """
     spread = np.ptp(residual, axis=(2, 3)).max(axis=1)
     told: NDArray[np.bool_] = spread > _ROUNDING * np.maximum(
         1.0, np.abs(signal).max(axis=(1, 2, 3))
     )
-    return told if told.any() else np.ones(len(told), np.bool_)
+    if told.any() and np.median(flat[told]) >= _MOST_FLAT:
+        told = np.zeros(len(told), np.bool_)
+    return told
+
+
+def _flatness(own: _Blocks) -> NDArray[np.float64]:
+    """Return the share of samples in each block that equal the one to their left."""
+    return np.asarray((own[..., 1:] == own[..., :-1]).mean(axis=(1, 2, 3)))
 
 
 def _explained(
@@ -234,7 +249,9 @@ def _against(a: Pixels, b: Pixels) -> Pair | None:
     signal = 0.5 * (own + other)
     # What interpolation took from the neighbor's noise at each frequency is known: undo it.
     level = dct_blocks(own - other) / np.sqrt(1.0 + passed[:, None])
-    return Pair(signal=signal, residual=_inverse_dct(level), texture=_texture(signal))
+    return Pair(
+        signal=signal, residual=_inverse_dct(level), texture=_texture(signal), flat=_flatness(own)
+    )
 
 
 def _moved(
@@ -284,7 +301,7 @@ def _alone(a: Pixels) -> Pair:
     reach = -(-BLOCK * BLOCK // high.shape[-1])
     filled = np.concatenate([high] * reach, axis=-1)[..., : BLOCK * BLOCK]
     residual = filled.reshape(*filled.shape[:-1], BLOCK, BLOCK)
-    return Pair(signal=own, residual=residual, texture=_texture(own))
+    return Pair(signal=own, residual=residual, texture=_texture(own), flat=_flatness(own))
 
 
 def _texture(signal: _Blocks) -> NDArray[np.float64]:
