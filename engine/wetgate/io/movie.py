@@ -92,8 +92,12 @@ class Movie:
                 elif packet.size:
                     raise UnsupportedImage("frames without time stamps", path=self._path)
         except (OSError, ValueError) as error:
-            if not times:
-                raise FrameReadError(f"cannot be read: {error}", path=self._path) from error
+            # A clip cut short in silence would be called complete.
+            raise FrameReadError(
+                f"cannot be read beyond its frame {len(times)}: {error}",
+                path=self._path,
+                remedy="export what can be read as a sequence of frames",
+            ) from error
         if not times:
             raise FrameReadError("holds no frame", path=self._path)
         return sorted(times)
