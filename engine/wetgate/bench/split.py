@@ -160,7 +160,7 @@ def _overhead(folder: Path, width: int, height: int, repeats: int) -> BenchRow:
 
     The codec calls of a frame are one read, one write and the reading back of what was written.
     """
-    frames = 16 if width < 3000 else 8  # a job has a fixed cost that no shot notices
+    frames = 64 if width < 3000 else 16  # a job's fixed cost, 20 ms or so, is not a frame's
     plate = folder / "in"
     write_plate(plate, range(1, frames + 1), width, height)
     out = folder / "out"
