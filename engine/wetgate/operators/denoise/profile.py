@@ -16,16 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import FrameReader, Pixels, SourceFacts
+from wetgate.operators.denoise.fit import BINS, fit_channel
 from wetgate.operators.denoise.flow import estimate_flow, flow_picture
-from wetgate.operators.denoise.noise import ChannelNoise, clipped_moments
+from wetgate.operators.denoise.noise import ChannelNoise
 
 BLOCK = 8
-BINS = 32
 _PAIRS = 6
 _MOST_BLOCKS = 6144  # of a pair: 19 MB of float64 each for signal and residual
 _TAPS = 8
 _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree of freedom
-_MEDIAN_OF_BLOCK = 0.98949  # the same over 63 degrees, per degree
 _SMOOTH_SHARE = 0.15
 _SPIKE = 3.0
 _MOST_EXCESS = 1.6  # variance of a block over the model's; white noise reaches it in 1 of 1000
@@ -111,7 +110,7 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
     signal, residual = signal[smooth], residual[smooth]
     means = signal.mean(axis=(2, 3))
     fits = [
-        _fit(means[:, c], residual[:, c], bool(low[c]), bool(high[c]))
+        fit_channel(means[:, c], residual[:, c], bool(low[c]), bool(high[c]))
         for c in range(signal.shape[1])
     ]
     channels = _not_far_apart([f[0] for f in fits])
@@ -323,98 +322,6 @@ def _smooth(texture: NDArray[np.float64], signal: _Blocks) -> NDArray[np.bool_]:
             limit = np.quantile(texture[part], _SMOOTH_SHARE)
             chosen[part[texture[part] <= limit]] = True
     return chosen
-
-
-def _fit(
-    means: NDArray[np.float64], residual: _Blocks, clips_low: bool, clips_high: bool
-) -> tuple[ChannelNoise, tuple[tuple[float, float, int], ...]]:
-    # Blocks that vary as a whole (a light that flickers) say nothing of grain: their mean goes.
-    energy = residual.reshape(len(residual), -1)
-    variance = energy.var(axis=1) * (energy.shape[1] / (energy.shape[1] - 1)) / _MEDIAN_OF_BLOCK
-    order = np.argsort(means, kind="stable")
-    rows: list[tuple[float, float, int]] = []
-    for part in np.array_split(order, max(1, min(BINS, means.size // 24))):
-        if part.size:
-            rows.append(
-                (
-                    float(np.mean(means[part])),
-                    float(np.sqrt(np.median(variance[part]))),
-                    int(part.size),
-                )
-            )
-    x = np.array([r[0] for r in rows])
-    v = np.array([r[1] for r in rows]) ** 2
-    weight = np.sqrt(np.array([r[2] for r in rows], np.float64))
-    low, high = float(x.min()), float(x.max())
-    if high - low < 1e-6:
-        high = low + 1e-6
-    if clips_low or clips_high:
-        a, b, c = _fit_clipped(x, v, weight)
-        if clips_low:
-            low = min(low, 0.0)
-        if clips_high:
-            high = max(high, 1.0)
-    else:
-        a, b, c = _fit_polynomial(x, v, weight)
-    noise = ChannelNoise(a, b, c, low, high, clips_low, clips_high)
-    return noise, tuple(rows)
-
-
-def _fit_polynomial(
-    x: NDArray[np.float64], v: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    """Fit a + b x + c x^2 by iteratively re-weighted least squares on relative errors."""
-    if x.size < 6 or np.ptp(x) < 1e-3:
-        return float(np.average(v, weights=weight)), 0.0, 0.0
-    basis = np.stack([np.ones_like(x), x, x**2], axis=1)
-    w = weight / np.maximum(v, 1e-16)
-    coefficients: NDArray[np.float64] = np.zeros(3)
-    for _ in range(12):
-        coefficients = np.asarray(
-            np.linalg.lstsq(basis * w[:, None], v * w, rcond=None)[0], np.float64
-        )
-        excess = (v - basis @ coefficients) / np.maximum(v, 1e-16)
-        # What lies above the curve is texture that moved; what lies below is chance.
-        doubt = np.where(excess > 0, (excess / 0.1) ** 2, -excess / 0.1)
-        w = weight / np.maximum(v, 1e-16) / np.maximum(1.0, doubt)
-    a, b, c = (float(t) for t in coefficients)
-    return a, b, c
-
-
-def _fit_clipped(
-    x: NDArray[np.float64], v: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    """Find the noise before clipping whose clipped mean and variance explain the bins.
-
-    Additive noise first, then noise with a slope when it explains clearly more; a least
-    absolute fit of log variance over a grid, refined once around its best point.
-    """
-    if not v.any():  # black or white throughout
-        return 0.0, 0.0, 0.0
-    truth = np.linspace(-0.5, 1.5, 1001)
-    usual = float(np.median(v[v > 0]))
-    scale = float(np.sqrt(max(usual, 1e-12)))
-    weight = weight * np.sqrt(np.minimum(v, usual))
-
-    def cost(a: float, b: float) -> float:
-        deviation = np.sqrt(np.maximum(a + b * np.clip(truth, 0, 1), 1e-12))
-        mean, variance = clipped_moments(truth, deviation)
-        predicted = np.interp(x, mean, variance)
-        excess = np.log(np.maximum(v, 1e-12)) - np.log(np.maximum(predicted, 1e-12))
-        # Texture that moved lies far above the curve: beyond a factor it counts no more.
-        error = np.where(excess > 0, np.minimum(excess, 0.5), np.minimum(-excess, 1.0))
-        return float(np.average(error, weights=weight))
-
-    def best(slopes: Sequence[float]) -> tuple[float, float, float]:
-        candidates = scale * np.geomspace(0.2, 3.0, 81)
-        found = min((cost(s**2, k * s**2), s, k) for s in candidates for k in slopes)
-        fine = found[1] * np.linspace(0.97, 1.03, 25)
-        return min((cost(s**2, found[2] * s**2), s, found[2]) for s in fine)
-
-    flat = best([0.0])
-    sloped = best([-0.8, -0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
-    _, deviation, slope = sloped if sloped[0] < 0.7 * flat[0] else flat
-    return float(deviation**2), float(slope * deviation**2), 0.0
 
 
 def dct_matrix() -> NDArray[np.float64]:
