@@ -19,6 +19,7 @@ from wetgate.operators.base import (
     SourceFacts,
     Stage,
     Window,
+    pixels_of,
 )
 
 _HALF_LIMIT = np.float32(65504)
@@ -147,7 +148,7 @@ def _run_stage(
                 tile=box,
                 frame=box,
             )
-            outputs[number] = stage(window, analysis, facts)
+            outputs[number] = pixels_of(stage(window, analysis, facts))
     steady = stage_clock.mean + frame_clock.mean + 2 * radius * pair_clock.mean
     return outputs, steady
 

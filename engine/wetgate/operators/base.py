@@ -9,6 +9,9 @@ it windows in its working encoding and composes what it returns. It works in pur
   number, so the planner may cache it or make it again: the result is the same.
 * `Stage.__call__` runs for a tile with `halo` px of context. An operator with several stages
   gets, in every later stage, the output of the one before beside its own input.
+
+What only some operators have is asked for by protocol: `UsesModels` for those that run trained
+networks, `Resamples` for those that change the size of the picture.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +55,8 @@ class Footprint:
     Attributes:
         temporal_radius: frames either side.
         halo: input px around a tile.
-        scale: output size / input size.
+        scale: output size / input size. Only the last stage of an operator may have another one
+            than 1; every size the engine hands it is a multiple of the denominator.
         bytes_per_pixel: peak scratch memory of one call per px of tile with halo, for the planner.
         survey_bytes_per_pixel: memory that the surveys of one frame (its own and those of its
             pairs) keep, per px of the frame; 0 for stages without surveys.
@@ -113,6 +117,29 @@ FrameReader = Callable[[int], Pixels]
 """Reads one whole frame of the clip, color channels only, in the working encoding."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Pixels of a stage with a word on where each comes from and what happened on the way.
+
+    Attributes:
+        pixels: what the stage would have returned alone.
+        classes: uint8 `(h, w)` of `Provenance` values, the size of `pixels`, none above the class
+            of the operator's spec; None when that holds for all of them. Read from the last
+            stage of an operator only.
+        notes: short sentences for the report, such as why a network was not asked; the engine
+            tells each once a frame.
+    """
+
+    pixels: Pixels
+    classes: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def pixels_of(result: Pixels | Judged) -> Pixels:
+    """Return the pixels of what a stage returned."""
+    return result.pixels if isinstance(result, Judged) else result
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Frames x tile handed to a stage, in the operator's working encoding.
@@ -129,7 +156,7 @@ class Window:
             its arrays are then those of the center and must not be used as evidence.
         pairs: `survey_pair(center, k)` for every valid neighbor k, else None (center: None).
         region: the tile with halo, in px of the full frame; may reach beyond the frame.
-        tile: the part of `region` to return.
+        tile: the part of `region` to return, times the stage's scale.
         frame: the box of the full frame, at (0, 0).
     """
 
@@ -173,8 +200,11 @@ class Stage(Protocol):
         """Measure one frame against another."""
         ...
 
-    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
         """Return the `tile` of the window in the working encoding.
+
+        A stage that scales returns `tile` times its scale: output pixel (0, 0) is the top left
+        part of input pixel (0, 0) of the frame.
 
         Must give the same bits whatever the tile: grids anchored at (0, 0) of the full frame,
         bounded support, fixed order of floating-point sums, no global threads or state.
@@ -201,5 +231,42 @@ class Operator(Protocol):
         Args:
             read: reads any frame of the shot.
             frames: the shot's frame numbers, ascending.
+        """
+        ...
+
+
+@runtime_checkable
+class UsesModels(Protocol):
+    """An operator that may run trained networks."""
+
+    def models(self) -> tuple[str, ...]:
+        """Return the names or folders of the model packages that this instance would run.
+
+        Empty when it runs none, e.g. because it was asked to do without.
+        """
+        ...
+
+    def without_network(self) -> Operator | None:
+        """Return the same operator on its classical path; None where it has none.
+
+        The engine takes it when a policy does not let inferred pixels in.
+        """
+        ...
+
+
+@runtime_checkable
+class Resamples(Protocol):
+    """An operator that changes the size and also knows the plain way to do so.
+
+    With it the strength of a step and mattes have something to blend the result with.
+    """
+
+    def resample(self, pixels: Pixels) -> Pixels:
+        """Return pixels times the operator's scale, by a fixed linear kernel.
+
+        Args:
+            pixels: `(h, w, channel)` in the working encoding; the frame or any part of it whose
+                corners are multiples of the scale's denominator. Within the footprint's halo of
+                the rim the result need not be that of the whole frame.
         """
         ...

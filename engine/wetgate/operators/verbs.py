@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.model.box import Box
-from wetgate.operators.base import Analysis, Operator, Pixels, SourceFacts, Window
+from wetgate.operators.base import (
+    Analysis,
+    Operator,
+    Pixels,
+    SourceFacts,
+    Window,
+    pixels_of,
+)
 
 
 def run_operator(
@@ -22,7 +29,8 @@ def run_operator(
 ) -> Pixels:
     """Run an operator on whole frames in memory, by the plainest reading of its contract.
 
-    No cache, no threads, no compact storage: an independent reference for the engine.
+    No cache, no threads, no compact storage: an independent reference for the engine. The result
+    is the frame times the scale of the operator's last stage.
 
     Args:
         frames: working-encoding frames of one shot by number.
@@ -71,8 +79,9 @@ def assert_footprint_honest(
 
     if _surveys(operator, frames[number], facts, analysis):
         return
-    y, x = facts.height // 2, facts.width // 2
-    near = Box(x, y, x + 1, y + 1).grown(footprint.halo)
+    scale, unit = footprint.scale, footprint.scale.denominator
+    y, x = facts.height // 2 // unit * unit, facts.width // 2 // unit * unit
+    near = Box(x, y, x + unit, y + unit).grown(footprint.halo)
     rows, columns = near.intersect(Box.of_size(facts.width, facts.height)).within(
         Box.of_size(facts.width, facts.height)
     )
@@ -82,7 +91,8 @@ def assert_footprint_honest(
         other[rows, columns] = frame[rows, columns]
         moved[n] = other
     got = run_operator(operator, moved, number, facts=facts, analysis=analysis)
-    _assert_same(got[y, x], want[y, x], f"pixels beyond halo {footprint.halo}")
+    made = tuple(slice(int(at * scale), int((at + unit) * scale)) for at in (y, x))
+    _assert_same(got[made], want[made], f"pixels beyond halo {footprint.halo}")
 
 
 def _surveys(operator: Operator, frame: Pixels, facts: SourceFacts, analysis: Analysis) -> bool:
@@ -134,7 +144,9 @@ def _stage_output(
         if valid[k] and k != radius and here is not None and there is not None:
             pairs[k] = stage.survey_pair(here, there)
     whole = Box.of_size(facts.width, facts.height)
-    out = np.empty_like(inputs[radius])
+    scale = stage.footprint.scale
+    shape = int(facts.height * scale), int(facts.width * scale), inputs[radius].shape[2]
+    out = np.empty(shape, np.float32)
     for box in whole.tiles(*(tile or whole.size)):
         region = box.grown(halo)
         window = Window(
@@ -147,7 +159,8 @@ def _stage_output(
             tile=box,
             frame=whole,
         )
-        out[box.within(whole)] = stage(window, analysis, facts)
+        x0, y0, x1, y1 = (int(edge * scale) for edge in (box.x0, box.y0, box.x1, box.y1))
+        out[y0:y1, x0:x1] = pixels_of(stage(window, analysis, facts))
     return out
 
 

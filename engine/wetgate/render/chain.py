@@ -22,6 +22,7 @@ from wetgate.operators.base import (
     Pixels,
     SourceFacts,
     Window,
+    pixels_of,
 )
 from wetgate.render.analysis import ShotAnalyses
 from wetgate.render.encoding import Encoding, compose
@@ -373,7 +374,7 @@ class Chain:
                 tile=tile,
                 frame=frame,
             )
-            after = stage(window, analysis, facts)
+            after = pixels_of(stage(window, analysis, facts))
             _check_result(step, after, (tile.height, tile.width, facts.channels))
             return tile, write(window, after)
 
