@@ -255,6 +255,30 @@ Array fuse(const std::vector<py::object>& planes, const std::vector<py::object>&
     return out;
 }
 
+py::tuple warp_planes(Array planes, Flow flow, std::array<int, 4> frame, std::array<int, 2> origin,
+                      int flow_scale, float reach) {
+    if (planes.ndim() != 3) refuse("warp: planes are (channel, height, width)");
+    if (flow.ndim() != 3 || flow.shape(2) != 2 || flow.shape(0) < 1 || flow.shape(1) < 1)
+        refuse("warp: flow is int16 (rows, columns, 2)");
+    if (flow_scale < 1) refuse("warp: scale must be positive");
+    const int channels = int(planes.shape(0)), h = int(planes.shape(1)), w = int(planes.shape(2));
+    const Rect r = clip(frame, w, h), region{0, 0, w, h};
+    if (r.x0 >= r.x1 || r.y0 >= r.y1) refuse("warp: the region misses the frame");
+    const FlowField field{flow.data(), int(flow.shape(1)), int(flow.shape(0)), flow_scale};
+    Array out({channels, h, w}), ok({h, w});
+    const float* in = planes.data();
+    float *o = out.mutable_data(), *seen = ok.mutable_data();
+    {
+        py::gil_scoped_release release;
+        const std::size_t size = std::size_t(h) * w;
+        std::copy(in, in + size * channels, o);
+        std::fill(seen, seen + size, 0.f);
+        for (int k = 0; k < channels; ++k)
+            warp(in + size * k, w, region, r, origin[0], origin[1], field, reach, o + size * k, seen);
+    }
+    return py::make_tuple(out, ok);
+}
+
 }  // namespace
 
 void bind_fusion(py::module_& m) {
@@ -263,4 +287,7 @@ void bind_fusion(py::module_& m) {
     m.def("fuse", &fuse, py::arg("planes"), py::arg("flow"), py::arg("frame"), py::arg("origin"),
           py::arg("flow_scale"), py::arg("reach"), py::arg("floor_error"),
           "Average the warped neighbors into the center where they agree.");
+    m.def("warp", &warp_planes, py::arg("planes"), py::arg("flow"), py::arg("frame"), py::arg("origin"),
+          py::arg("flow_scale"), py::arg("reach"),
+          "Warp planes onto the frame that the flow starts from; 0 where they cannot be seen there.");
 }

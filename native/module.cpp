@@ -4,6 +4,7 @@
 namespace py = pybind11;
 
 void bind_collaborate(py::module_&);
+void bind_deartifact(py::module_&);
 void bind_dpx(py::module_&);
 void bind_frames(py::module_&);
 void bind_fusion(py::module_&);
@@ -12,6 +13,7 @@ void bind_noise_units(py::module_&);
 PYBIND11_MODULE(_native, m) {
     m.doc() = "Hot loops of wetgate: frame packing and patch-based restoration.";
     bind_collaborate(m);
+    bind_deartifact(m);
     bind_dpx(m);
     bind_frames(m);
     bind_fusion(m);

@@ -61,3 +61,21 @@ def collaborate(
     level_range: tuple[float, float],
     parameters: dict[str, float],
 ) -> NDArray[np.float32]: ...
+def shrink_blocks(
+    plane: NDArray[np.float32],
+    anchor: tuple[int, int],
+    shifts: Sequence[tuple[int, int]],
+    threshold: NDArray[np.float32],
+    scale: Sequence[float],
+) -> NDArray[np.float32]: ...
+def limit_blocks(
+    change: NDArray[np.float32], anchor: tuple[int, int], limit: NDArray[np.float32]
+) -> NDArray[np.float32]: ...
+def warp(
+    planes: NDArray[np.float32],
+    flow: NDArray[np.int16],
+    frame: tuple[int, int, int, int],
+    origin: tuple[int, int],
+    flow_scale: int,
+    reach: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
