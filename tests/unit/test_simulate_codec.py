@@ -160,7 +160,8 @@ class TestVideo:
         with av.open(str(path), "w") as container:
             stream = container.add_stream("ffv1", rate=24)
             stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-            stream.codec_context.colorspace = stream.codec_context.color_range = 1
+            stream.codec_context.colorspace = 1
+            stream.codec_context.color_range = 1
             for k in range(3):
                 packed = [p[k].ravel() for p in (planes.luma, planes.blue, planes.red)]
                 frame = av.VideoFrame.from_ndarray(
@@ -171,7 +172,7 @@ class TestVideo:
             container.mux(stream.encode(None))
         read = load(path, 2, limits=Limits())
         assert read.info.header.attributes["movie:matrix"] == "bt709"
-        assert read.pixels == pytest.approx(planes.to_rgb()[1], abs=1e-6)
+        assert read.samples == pytest.approx(planes.to_rgb()[1], abs=1e-6)
 
 
 class TestJpeg:
