@@ -44,6 +44,7 @@ def restore(
     layer: str | None = None,
     memory: int | str | None = None,
     threads: int | None = None,
+    allow_noncommercial: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     report: bool = True,
@@ -67,6 +68,7 @@ def restore(
         layer: part, view or layer of an EXR.
         memory: most memory to use, bytes or text such as "4GB".
         threads: None for all cores.
+        allow_noncommercial: run models whose licence forbids commercial use.
         resume: keep finished frames. overwrite: replace what is there.
         report: write `report.html` beside the frames.
         on_event: called with what happens, one event at a time, from the calling thread.
@@ -94,6 +96,7 @@ def restore(
         layer=layer,
         memory=memory,
         threads=threads,
+        allow_noncommercial=allow_noncommercial,
         resume=resume,
         overwrite=overwrite,
     )
@@ -129,6 +132,7 @@ def plan(
     layer: str | None = None,
     memory: int | str | None = None,
     threads: int | None = None,
+    allow_noncommercial: bool = False,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Plan:
@@ -151,6 +155,7 @@ def plan(
             layer=layer,
             memory=memory,
             threads=threads,
+            allow_noncommercial=allow_noncommercial,
             resume=resume,
             overwrite=overwrite,
         )

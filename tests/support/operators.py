@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from wetgate.operators.base import (
@@ -224,3 +224,25 @@ class _Second(OneStage):
                 out = out + w * blur(previous, 3)[inner(window)]
                 weight += w
         return out / weight
+
+
+@dataclass(frozen=True)
+class Netted(OneStage):
+    """Stands for an operator with networks: `net` names the packages it would run."""
+
+    name: str = "netted"
+    net: tuple[str, ...] = ("test-net",)
+    amount: float = 0.25
+    classical: bool = True
+    provenance: Provenance = Provenance.INFERRED
+
+    def models(self) -> tuple[str, ...]:
+        return self.net
+
+    def without_network(self) -> OneStage | None:
+        if not self.classical:
+            return None
+        return replace(self, net=(), amount=0.125, provenance=Provenance.FILTERED)
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+        return window.center[inner(window)] + np.float32(self.amount)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wetgate.cli.options import (
+    AcceptNoncommercial,
     AnalysisPath,
     CodeRange,
     ConfigPath,
@@ -61,6 +62,7 @@ def restore(
     layer: LayerName = None,
     memory: Memory = None,
     threads: Threads = None,
+    accept_noncommercial: AcceptNoncommercial = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     json: JsonFlag = False,
@@ -81,6 +83,7 @@ def restore(
         layer=layer,
         memory=memory,
         threads=threads,
+        accept_noncommercial=accept_noncommercial,
         resume=resume,
         overwrite=overwrite,
     )
@@ -103,6 +106,7 @@ def chunk(
     layer: LayerName = None,
     memory: Memory = None,
     threads: Threads = None,
+    accept_noncommercial: AcceptNoncommercial = False,
     json: JsonFlag = False,
 ) -> None:
     """Render some frames of a shot, as one worker of many.
@@ -125,6 +129,7 @@ def chunk(
         layer=layer,
         memory=memory,
         threads=threads,
+        accept_noncommercial=accept_noncommercial,
         analysis=analysis,
         resume=True,
     )
@@ -146,6 +151,7 @@ def plan(
     layer: LayerName = None,
     memory: Memory = None,
     threads: Threads = None,
+    accept_noncommercial: AcceptNoncommercial = False,
     json: JsonFlag = False,
 ) -> None:
     """Say what `restore` would do and need; touches nothing."""
@@ -166,6 +172,7 @@ def plan(
         layer=layer,
         memory=memory,
         threads=threads,
+        accept_noncommercial=accept_noncommercial,
     )
     show_plan(plan_job(options), Output(json=json))
 
@@ -203,6 +210,7 @@ def _options(
     layer: str | None,
     memory: str | None,
     threads: int | None,
+    accept_noncommercial: bool,
     analysis: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -224,6 +232,7 @@ def _options(
         layer=layer,
         memory=parse_bytes(memory) if memory else None,
         threads=threads,
+        allow_noncommercial=accept_noncommercial,
         analysis_path=analysis,
         resume=resume,
         overwrite=overwrite,
@@ -301,7 +310,8 @@ def show_plan(plan: Plan, output: Output) -> None:
             ("input space", f"{plan.input_space} ({plan.space_decision})"),
             ("output space", plan.output_space),
             ("config", plan.config),
-            ("models", ", ".join(plan.models) or "none"),
+            *([("model", str(model)) for model in plan.models] or [("models", "none")]),
+            *(("instead", str(fallback)) for fallback in plan.fallbacks),
             ("disk", f"{format_bytes(plan.disk_bytes)} of {format_bytes(plan.free_bytes)} free"),
             ("scratch", format_bytes(plan.scratch_bytes) if plan.scratch_bytes else ""),
             ("peak memory", _memory_text(plan)),

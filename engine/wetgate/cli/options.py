@@ -49,6 +49,10 @@ Memory = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads to use; all cores if absent.")
 ]
+AcceptNoncommercial = Annotated[
+    bool,
+    typer.Option("--accept-noncommercial", help="Run models whose licence forbids commercial use."),
+]
 Strength = Annotated[
     float | None,
     typer.Option("--strength", min=0.0, max=1.0, help="0 does nothing, 1 the whole recipe."),

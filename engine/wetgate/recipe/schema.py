@@ -83,14 +83,20 @@ class Recipe:
             code_range=code_range or self.code_range,
         )
 
-    def document(self, version_of: Callable[[str], int] | None = None) -> dict[str, object]:
+    def document(
+        self,
+        version_of: Callable[[str], int] | None = None,
+        facts: Sequence[Mapping[str, object]] = (),
+    ) -> dict[str, object]:
         """Return the recipe as JSON values, without its name and description.
 
         Args:
             version_of: gives the version of an operator, which then stands beside each step.
+            facts: what else decides the pixels of each step, e.g. digests of its models; empty
+                ones leave no trace.
         """
         steps: list[dict[str, object]] = []
-        for step in self.steps:
+        for index, step in enumerate(self.steps):
             entry: dict[str, object] = {
                 "operator": step.operator,
                 "strength": step.strength,
@@ -98,6 +104,8 @@ class Recipe:
             }
             if version_of is not None:
                 entry["version"] = version_of(step.operator)
+            if index < len(facts):
+                entry |= facts[index]
             steps.append(entry)
         return {
             "schema": RECIPE_SCHEMA,
@@ -108,9 +116,13 @@ class Recipe:
             "steps": steps,
         }
 
-    def digest(self, version_of: Callable[[str], int] | None = None) -> str:
+    def digest(
+        self,
+        version_of: Callable[[str], int] | None = None,
+        facts: Sequence[Mapping[str, object]] = (),
+    ) -> str:
         """Return the digest of the canonical JSON of `document`."""
-        return digest_of(self.document(version_of))
+        return digest_of(self.document(version_of, facts))
 
 
 def recipe_from_document(document: Mapping[str, object], *, name: str, where: str) -> Recipe:

@@ -41,18 +41,23 @@ _Touched = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundStep:
-    """A step of the recipe with its operator made and its encoding decided."""
+    """A step of the recipe with its operator made and its encoding decided.
+
+    Attributes:
+        generative: a model it runs makes up detail, whatever its operator says of itself.
+    """
 
     operator: Operator
     encoding: Encoding
     strength: float
     is_log_working: bool
+    generative: bool = False
 
     @property
     def mark(self) -> int:
         """The value of pixels this step changes, in touched-planes."""
         spec = self.operator.spec
-        return int(spec.provenance) | (GENERATIVE if spec.generative else 0)
+        return int(spec.provenance) | (GENERATIVE if self.generative or spec.generative else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is refused before the first frame: policies, frames that do not exist, unsafe targets."""
+"""What is refused before the first frame: sizes, frames that do not exist, unsafe targets."""
 
 from __future__ import annotations
 
@@ -11,33 +11,23 @@ from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import FrameSequence, same_file_tree
 from wetgate.model.errors import OutputError, RecipeError, TargetExists, UsageError
 from wetgate.operators.base import Operator
-from wetgate.recipe import Recipe
 from wetgate.render.manifest import CONTROL, DONE, FrameRecord, Journal
-from wetgate.render.options import HIGHEST_CLASS, JobOptions
+from wetgate.render.options import JobOptions
 from wetgate.render.source import SourceClip
 
 
-def check_policy(recipe: Recipe, operators: Sequence[Operator], policy: str) -> None:
-    """Refuse operators that change the size or make pixels the policy does not let in.
+def check_sizes(operators: Sequence[Operator]) -> None:
+    """Refuse operators that change the size.
 
     Raises:
         RecipeError: naming the step.
     """
-    highest = HIGHEST_CLASS[policy]
     for index, operator in enumerate(operators):
         spec = operator.spec
         if spec.footprint.scale != 1:
             raise RecipeError(
                 f"steps[{index}]: operator {spec.name!r} scales by {spec.footprint.scale}",
                 expected="operators that keep the size",
-            )
-        if spec.provenance > highest or (spec.generative and policy != "creative"):
-            invents = ", and invents detail" if spec.generative else ""
-            raise RecipeError(
-                f"steps[{index}] of {recipe.name!r}: operator {spec.name!r} makes pixels of class "
-                f"{int(spec.provenance)} ({spec.provenance.name.lower()}){invents}",
-                expected=f"class {int(highest)} or lower under the policy {policy!r}",
-                remedy="take the step out, or choose another policy",
             )
 
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from wetgate.color.delta import premultiply
-from wetgate.model.errors import BackendError, DiskFull, InputError, OutOfMemory, WetgateError
+from wetgate.model.errors import (
+    BackendError,
+    DiskFull,
+    InputError,
+    ModelLoadError,
+    OutOfMemory,
+    WetgateError,
+)
 from wetgate.model.frame import Frame, ImageInfo
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import OutputSpace
@@ -53,7 +60,7 @@ class Executor:
         A frame that cannot be read or written fails alone; a full disk ends the run.
 
         Raises:
-            DiskFull, OutOfMemory: the run cannot go on; what was done is on record.
+            DiskFull, OutOfMemory, ModelLoadError: the run cannot go on; what was done is on record.
         """
         with ExitStack() as stack:
             reading = stack.enter_context(_Lane(self.overlap, "wetgate-read"))
@@ -154,7 +161,8 @@ class Executor:
 
 def _is_of_one_frame(error: WetgateError) -> bool:
     """Whether an error speaks of one frame: unreadable input, or a result of an operator."""
-    return isinstance(error, InputError | BackendError) and not isinstance(error, OutOfMemory)
+    of_the_run = isinstance(error, OutOfMemory | ModelLoadError)
+    return isinstance(error, InputError | BackendError) and not of_the_run
 
 
 def _unlike(frame: Frame, usual: ImageInfo) -> tuple[str, ...]:

@@ -295,6 +295,8 @@ def _job_facts(job: Job) -> dict[str, object]:
         "output_space": plan.output_space,
         "space_decision": plan.space_decision,
         "operators": [{"name": n, "version": v} for n, v in plan.operators],
+        "models": [{**asdict(m), "files": dict(m.files)} for m in plan.models],
+        "fallbacks": [asdict(f) for f in plan.fallbacks],
         "losses": list(plan.losses),
         "versions": library_versions(),
     }

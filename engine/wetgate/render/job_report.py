@@ -13,7 +13,7 @@ from wetgate.io.formats import layer_in, read_frame
 from wetgate.model.errors import WetgateError
 from wetgate.model.frame import Frame
 from wetgate.model.units import format_bytes, format_seconds
-from wetgate.operators.base import Operator, Pixels, Provenance
+from wetgate.operators.base import Operator, Pixels, Provenance, UsesModels
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, load_recipe
 from wetgate.render.analysis import load_analysis
@@ -146,14 +146,19 @@ def _facts(plan: Plan, report: JobReport) -> list[Fact]:
 
 
 def _steps(plan: Plan, recipe: Recipe, options: JobOptions) -> list[StepFacts]:
-    steps = []
+    steps: list[StepFacts] = []
     for step, (name, version) in zip(recipe.steps, plan.operators, strict=True):
         strength = step.strength if options.strength is None else options.strength
         operator = make_operator(step.operator, step.params)
+        instead = [f.reason for f in plan.fallbacks if f.step == len(steps)]
+        if instead and isinstance(operator, UsesModels):
+            operator = operator.without_network() or operator
         shown: list[Fact] = [("strength", f"{strength:g}"), *_settings(operator)]
         radius = operator.spec.footprint.temporal_radius
         shown.append(("sees", f"{radius} frames either side" if radius else "one frame"))
         shown.append(("provenance", _class_name(operator.spec.provenance)))
+        shown += [("model", str(model)) for model in plan.models if model.step == len(steps)]
+        shown += [("not as asked", reason) for reason in instead]
         if options.matte is not None:
             shown.append(("matte", str(options.matte)))
         steps.append(StepFacts(name=name, note=f"version {version}", facts=tuple(shown)))

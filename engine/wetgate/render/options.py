@@ -33,6 +33,7 @@ class JobOptions:
         matte: a 0-1 control sequence with the plate's frame numbers.
         memory: budget in bytes; None for 4 GB. threads: tile workers; None for all cores, 1 for
             everything in one thread.
+        allow_noncommercial: run models whose licence forbids commercial use.
         resume: keep frames that are done and equal. overwrite: replace what is there.
         analysis_path: an analysis that must be there and fresh; None makes one if needed.
     """
@@ -51,6 +52,7 @@ class JobOptions:
     layer: str | None = None
     memory: int | None = None
     threads: int | None = None
+    allow_noncommercial: bool = False
     resume: bool = False
     overwrite: bool = False
     analysis_path: Path | None = None

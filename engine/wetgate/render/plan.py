@@ -5,6 +5,56 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+_WEIGHTS = (".onnx", ".safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """A trained model that a step runs, by its card.
+
+    Attributes:
+        step: index of the step. digest: SHA-256 of the whole card, and through it of the weights.
+        files: name and SHA-256 of every file. commercial: whether any work may use it.
+    """
+
+    step: int
+    name: str
+    version: int
+    task: str
+    architecture: str
+    parameters: int
+    licence: str
+    commercial: bool
+    generative: bool
+    origin: str
+    digest: str
+    files: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        weights = next((sha for name, sha in self.files if name.endswith(_WEIGHTS)), self.digest)
+        invents = ", invents detail" if self.generative else ""
+        use = "" if self.commercial else ", not for commercial use"
+        return (
+            f"{self.name} (version {self.version}, {self.licence}{use}{invents}, "
+            f"{self.parameters} parameters, sha256 {weights[:16]})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A step that does not run as it was asked to.
+
+    Attributes:
+        step: index of the step. reason: what stood against it and what runs instead.
+    """
+
+    step: int
+    operator: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"step {self.step + 1}, {self.operator}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -19,7 +69,8 @@ class Plan:
         seconds: estimate of the whole job, None where it cannot be known before running.
         seconds_from: where the estimate comes from.
         input_space, output_space: OCIO names; space_decision says how the first was found.
-        models: trained models used. losses: metadata that the output cannot carry.
+        models: trained models that will run. fallbacks: steps that run otherwise than asked.
+        losses: metadata that the output cannot carry.
     """
 
     source: str
@@ -51,6 +102,7 @@ class Plan:
     workers: int
     seconds: float | None
     seconds_from: str
-    models: tuple[str, ...] = ()
+    models: tuple[ModelFacts, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
     losses: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from wetgate.operators.base import Operator
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
 from wetgate.render.chain import BoundStep, chain_reach
-from wetgate.render.checks import check_policy, check_target, choose_frames, is_stepped
+from wetgate.render.checks import check_sizes, check_target, choose_frames, is_stepped
 from wetgate.render.encoding import (
     Encoding,
     OutputSpace,
@@ -32,6 +32,7 @@ from wetgate.render.options import JobOptions
 from wetgate.render.plan import Plan
 from wetgate.render.shelf import alpha_channel, color_channels
 from wetgate.render.source import SourceClip, open_clip
+from wetgate.render.steps import Settled, settle_steps
 
 if TYPE_CHECKING:
     from wetgate.color.config import ColorConfig
@@ -99,30 +100,30 @@ def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
 
     Raises:
         RecipeError: unknown, malformed, or against the policy. InputError: unusable plate.
+        ModelLoadError: a model is missing or damaged, or its licence is refused.
         TargetExists, OutputError: the output may not be written there.
         OutOfMemory: the budget is too small for one frame.
     """
     recipe = _recipe(options)
-    operators = tuple(make(s.operator, s.params) for s in recipe.steps)
-    check_policy(recipe, operators, options.policy)
+    settled = settle_steps(recipe, [make(s.operator, s.params) for s in recipe.steps], options)
+    check_sizes(settled.operators)
     converts = recipe.output_space != "same-as-input"
     clip = open_clip(
         options.plate,
         input_space=recipe.input_space,
         config=recipe.config or None,
         layer=options.layer,
-        must_decide=bool(operators) or converts,
+        must_decide=bool(settled.operators) or converts,
     )
     try:
-        return _join(options, recipe, operators, clip)
+        return _join(options, recipe, settled, clip)
     except BaseException:
         clip.close()
         raise
 
 
-def _join(
-    options: JobOptions, recipe: Recipe, operators: tuple[Operator, ...], clip: SourceClip
-) -> Job:
+def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceClip) -> Job:
+    operators = settled.operators
     wanted, absent = choose_frames(options, clip)
     target = output_sequence(options.out, _only(clip.sequence, wanted or absent))
     if len({target.name(n) for n in wanted}) < len(wanted):
@@ -134,10 +135,10 @@ def _join(
     check_target(options, clip.sequence, target, wanted)
     facts, config = clip.facts, clip.facts.config
     output_space = _output_space(recipe, clip)
-    steps = _bind(recipe, operators, clip)
+    steps = _bind(recipe, settled, clip)
     write_options, target_format = _write_options(clip, target, output_space, config, recipe)
     versions = {s.operator: op.spec.version for s, op in zip(recipe.steps, operators, strict=True)}
-    recipe_digest = recipe.digest(versions.__getitem__)
+    recipe_digest = recipe.digest(versions.__getitem__, settled.digest_facts)
     context = digest_of(
         {
             "recipe": recipe_digest,
@@ -195,6 +196,8 @@ def _join(
         workers=memory.workers,
         seconds=seconds,
         seconds_from="codec cost per megapixel" if seconds is not None else "",
+        models=tuple(model for models in settled.models for model in models),
+        fallbacks=settled.fallbacks,
         losses=metadata_losses(clip.info, target_format),
         warnings=warnings,
     )
@@ -273,10 +276,10 @@ def _only(sequence: FrameSequence, numbers: tuple[int, ...]) -> FrameSequence:
     )
 
 
-def _bind(recipe: Recipe, operators: Sequence[Operator], clip: SourceClip) -> tuple[BoundStep, ...]:
+def _bind(recipe: Recipe, settled: Settled, clip: SourceClip) -> tuple[BoundStep, ...]:
     config = clip.facts.config
     bound = []
-    for step, operator in zip(recipe.steps, operators, strict=True):
+    for index, (step, operator) in enumerate(zip(recipe.steps, settled.operators, strict=True)):
         if config is None:
             raise UsageError("a step needs a decided color space")
         encoding = make_encoding(
@@ -293,6 +296,7 @@ def _bind(recipe: Recipe, operators: Sequence[Operator], clip: SourceClip) -> tu
                 encoding=encoding,
                 strength=step.strength,
                 is_log_working=encoding.signed_log,
+                generative=settled.invents(index),
             )
         )
     return tuple(bound)
