@@ -22,10 +22,12 @@ RANK = {
     "io": 1,
     "color": 1,
     "measure": 1,
+    "weights": 1,
     "backends": 2,
     "simulate": 2,
     "operators": 2,
     "recipe": 3,
+    "importers": 3,
     "render": 4,
     "farm": 5,
     "service": 5,
@@ -47,9 +49,10 @@ HOMES = {
     "torch": ("backends/*.py", "train/*.py"),
     "onnxruntime": ("backends/*.py",),
     "openvino": ("backends/*.py",),
+    "onnx": ("backends/*.py", "importers/*.py", "train/*.py"),
     "pydantic": ("recipe/*.py", "service/*.py"),
 }
-HEAVY = ("OpenImageIO", "PyOpenColorIO", "torch", "onnxruntime", "openvino", "cv2")
+HEAVY = ("OpenImageIO", "PyOpenColorIO", "torch", "onnx", "onnxruntime", "openvino", "cv2")
 
 
 @dataclass(frozen=True)
