@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from wetgate.operators.denoise.noise import ChannelNoise, clipped_moments, noise_units
-from wetgate.operators.denoise.operator import shot_noise
+from wetgate.operators.denoise.shot import shot_noise
 
 
 @pytest.mark.parametrize("deviation", [0.02, 0.1, 0.4])

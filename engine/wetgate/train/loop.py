@@ -156,7 +156,7 @@ def _rate(recipe: TrainingRecipe, step: int) -> float:
 def _low_precision(device: str) -> bool:
     """Whether bfloat16 is faster here: on a CPU without its arithmetic it is much slower."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

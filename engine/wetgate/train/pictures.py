@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,11 @@ from numpy.typing import NDArray
 
 from wetgate.model.errors import InputError
 from wetgate.train.generated import generated_picture
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +61,6 @@ def evaluation_digests() -> frozenset[str]:
 
 
 def _toml(path: Path) -> dict[str, object]:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[no-redef, unused-ignore]
     with path.open("rb") as file:
         return tomllib.load(file)
 
@@ -156,7 +158,7 @@ class Pictures:
             crop = crop[::-1]
         # A little exposure and color change: film is not balanced like a photograph.
         gain = rng.uniform(0.7, 1.1) * rng.uniform(0.92, 1.08, 3)
-        return np.clip(crop * gain.astype(np.float32), 0.0, 1.0)
+        return np.asarray(np.clip(crop * gain.astype(np.float32), 0.0, 1.0), np.float32)
 
 
 def _window(rng: np.random.Generator, picture: NDArray[np.uint16], size: int) -> NDArray[np.uint16]:

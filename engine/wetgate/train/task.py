@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -12,6 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.model.errors import RecipeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 if TYPE_CHECKING:
     from wetgate.train.nets import Net
@@ -103,10 +109,6 @@ def load_recipe(name_or_path: str) -> TrainingRecipe:
     Raises:
         RecipeError: no such recipe, or keys it should not have.
     """
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[no-redef, unused-ignore]
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = Path(__file__).parent / "recipes" / f"{name_or_path}.toml"

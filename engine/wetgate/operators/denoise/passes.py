@@ -49,6 +49,10 @@ class ShotNoise:
         gain: noise variance against luma where clipping took some away, or None.
         gain_range: luma of the first and last point of `gain`.
         luma: range of luma that optical flow looks at, noise units.
+        deviation: of the noise as it is in the file, in the working encoding; tables `(channel,
+            knots)` against the signal and their ranges `(channel, 2)`.
+        flatness: spectral flatness of the noise, 1 for white.
+        clips: whether the source cut noise off at either end.
     """
 
     forward: tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -58,6 +62,9 @@ class ShotNoise:
     gain: NDArray[np.float32] | None
     gain_range: tuple[float, float]
     luma: tuple[float, float]
+    deviation: tuple[NDArray[np.float32], NDArray[np.float32]]
+    flatness: float
+    clips: bool
 
     def to_units(self, pixels: Pixels) -> Planes:
         """Convert `(h, w, c)` of the working encoding to planes of noise units."""
@@ -74,6 +81,15 @@ class ShotNoise:
         return _native.from_noise_units(
             planes, np.stack([i[0] for i in inverse]), np.stack([i[1] for i in inverse])
         )
+
+    def sigma(self, signal: Pixels) -> Pixels:
+        """Return the deviation of the noise at each sample of a signal, working encoding."""
+        tables, ranges = self.deviation
+        out = np.empty_like(signal)
+        for c, (table, (low, high)) in enumerate(zip(tables, ranges, strict=True)):
+            x = np.linspace(float(low), float(high), table.size)
+            out[..., c] = np.interp(signal[..., c], x, table)
+        return out
 
 
 def stacked(curves: Sequence[Curve]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -136,6 +152,42 @@ def third_pass(window: Window, noise: ShotNoise) -> Planes:
     ]
     flows = _flows(window.pairs, window.valid)
     return _fuse(window, planes, flows, AGREEMENT * 2.0 * noise.low_variance)
+
+
+def temporal_inputs(
+    window: Window, noise: ShotNoise
+) -> tuple[Pixels, tuple[NDArray[np.float32] | None, ...]]:
+    """Return what the third pass makes of a window of radius 2, and its neighbors in place.
+
+    Returns:
+        the fusion of the middle three frames, pixels of `region`; for each of the four neighbors
+        its planes `(c, h, w)` warped onto the center, None where there is none. Where a neighbor
+        shows nothing of the place it has the fusion's values. Good within the frame only.
+    """
+    middle = len(window.previous) // 2
+    near = range(middle - 1, middle + 2)
+    planes = [noise.to_units(window.previous[k]) if window.valid[k] else None for k in near]
+    flows = _flows(window.pairs, window.valid)
+    fused = _fuse(window, planes, [flows[k] for k in near], AGREEMENT * 2.0 * noise.low_variance)
+    base = noise.to_pixels_biased(fused)
+    spare = base.transpose(2, 0, 1)
+    warped: list[NDArray[np.float32] | None] = []
+    for k, (pixels, flow) in enumerate(zip(window.previous, flows, strict=True)):
+        if k == middle:
+            continue
+        if flow is None:
+            warped.append(None)
+            continue
+        moved, seen = _native.warp(
+            np.ascontiguousarray(pixels.transpose(2, 0, 1)),
+            flow.vectors,
+            _frame_in_region(window),
+            (window.region.x0, window.region.y0),
+            flow.scale,
+            float(REACH),
+        )
+        warped.append(np.where(seen > 0, moved, spare))
+    return base, tuple(warped)
 
 
 def _fuse(

@@ -125,9 +125,7 @@ def _together(pictures: Pixels) -> Pixels:
 
 def _apart(laid: Pixels) -> Pixels:
     height, width, planes = laid.shape
-    return np.ascontiguousarray(
-        laid.reshape(height, width, planes // 3, 3).transpose(2, 0, 1, 3)
-    )
+    return np.ascontiguousarray(laid.reshape(height, width, planes // 3, 3).transpose(2, 0, 1, 3))
 
 
 def _planes(pictures: Pixels) -> Planes:

@@ -1,0 +1,298 @@
+"""The network stages of denoise: bounded corrections of what the classical passes made.
+
+The spatial network looks at one frame, the temporal one at five that are aligned to the middle.
+Both are told the deviation of the noise at every sample. What is left of the source after the
+correction must look like that noise: where it does not, the classical result stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.backends import Session, apply_net, load_session
+from wetgate.model.box import Box
+from wetgate.operators.base import (
+    Analysis,
+    Footprint,
+    FrameSurvey,
+    Judged,
+    PairSurvey,
+    Pixels,
+    SourceFacts,
+    Window,
+)
+from wetgate.operators.denoise import passes
+from wetgate.operators.denoise.shot import is_idle
+from wetgate.operators.denoise.stages import Pass, tile_of, with_grain
+from wetgate.weights import find_model
+
+LIMIT = 3.0
+"""Largest correction of the classical result, in deviations of the noise."""
+BLOCK = 16
+"""Side of the blocks whose residual is compared with the noise model, px."""
+_DOUBT, _REFUSED = 1.6, 2.2
+"""Variance of a block's residual over the model's: from the first on the correction is faded out,
+from the second on it is gone. The mean over 16 x 16 x 3 samples of white noise deviates by 0.05,
+of grain by up to 0.15, so noise alone never gets there."""
+_RADIUS = 2
+_NOTE = "denoise: network held back where what it removed does not look like the measured noise"
+
+Planes = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class NetChoice:
+    """Which networks run, and on what.
+
+    Attributes:
+        spatial, temporal: names of model packages.
+    """
+
+    spatial: str
+    temporal: str
+    backend: str = "auto"
+    precision: str = "fp32"
+
+    def session(self, name: str) -> Session:
+        """Return the session of a network; loaded once a process."""
+        return load_session(name, backend=self.backend, precision=self.precision)
+
+
+def net_halo(name: str) -> int:
+    """Return the px of context that a network and the guard need."""
+    return find_model(name).card.halo + 2 * BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class SpatialNet:
+    """The spatial correction of the second pass."""
+
+    shared: Pass
+    nets: NetChoice
+
+    @property
+    def footprint(self) -> Footprint:
+        """Return the halo of the network."""
+        return Footprint(
+            halo=net_halo(self.nets.spatial), bytes_per_pixel=_NET_BYTES, exact_output=True
+        )
+
+    def survey_frame(
+        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
+    ) -> FrameSurvey | None:
+        """Survey nothing."""
+        return None
+
+    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
+        """Survey nothing."""
+        raise NotImplementedError("this stage surveys no frames")
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
+        """Correct the center frame."""
+        before = window.previous[0]
+        if is_idle(analysis, facts):
+            return tile_of(window, before)
+        noise = self.shared.noise(analysis, facts)
+        base = before if noise.clips else noise.to_pixels(noise.to_units(before))
+        sigma = noise.sigma(base)
+        session = self.nets.session(self.nets.spatial)
+        color = (_color(p) for p in (base, window.center, sigma))
+        planes = spatial_planes(*color, flatness=noise.flatness)
+        change = _run(session, planes, window.region, base.shape[2])
+        out, held = guarded(base, change, window.center, sigma, window.region)
+        return Judged(tile_of(window, out), None, _notes(session, held))
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalNet(Pass):
+    """The fusion of three corrected frames, corrected again by what five of them show."""
+
+    nets: NetChoice = NetChoice("", "")
+
+    @property
+    def footprint(self) -> Footprint:
+        """Return radius 2 and the halo of the network beyond that of the fusion."""
+        return Footprint(
+            temporal_radius=_RADIUS,
+            halo=passes.FUSION_HALO + net_halo(self.nets.temporal),
+            bytes_per_pixel=_NET_BYTES + 160,
+            survey_bytes_per_pixel=1 + 2 * _RADIUS,
+        )
+
+    def survey_frame(
+        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
+    ) -> FrameSurvey | None:
+        """Make the picture that flow is estimated on."""
+        return self.survey(whole, analysis, facts, 0.5)
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
+        """Fuse, correct, and remove the bias of clipping."""
+        source = tile_of(window, window.center)
+        if is_idle(analysis, facts) or self.operator.grain_keep == 1.0:
+            return source
+        noise = self.noise(analysis, facts)
+        base, warped = passes.temporal_inputs(window, noise)
+        sigma = noise.sigma(base)
+        session = self.nets.session(self.nets.temporal)
+        color = (_color(p) for p in (base, window.center, sigma))
+        aligned = [_color_planes(w) for w in warped]
+        planes = temporal_planes(*color, flatness=noise.flatness, warped=aligned)
+        # Flow and fusion stop at the edge of the frame; beyond it the network sees it reflected.
+        inner = window.tile.grown(net_halo(self.nets.temporal))
+        rows, columns = _reflect_into(inner, window)
+        planes = np.ascontiguousarray(planes[:, rows][:, :, columns])
+        change = _run(session, planes, inner, base.shape[2])
+        cut = np.ix_(rows, columns)
+        out, held = guarded(base[cut], change, window.center[cut], sigma[cut], inner)
+        clean = np.ascontiguousarray(out[window.tile.within(inner)])
+        if noise.clips:
+            clean = noise.to_pixels(noise.to_units(clean))
+        return Judged(
+            with_grain(clean, source, self.operator.grain_keep), None, _notes(session, held)
+        )
+
+
+_NET_BYTES = 420
+"""Planes in and out, and what one tile of the network holds, per px of a tile."""
+
+
+def spatial_planes(base: Pixels, noisy: Pixels, sigma: Pixels, *, flatness: float) -> Planes:
+    """Return the ten planes of the spatial network, `(10, height, width)`.
+
+    Args:
+        base: result of the classical passes. noisy: what they were given.
+        sigma: deviation of the noise at each sample of `base`.
+        flatness: spectral flatness of the noise, 1 for white.
+    """
+    height, width, _ = base.shape
+    planes = np.empty((10, height, width), np.float32)
+    planes[0:3] = base.transpose(2, 0, 1)
+    planes[3:6] = (noisy - base).transpose(2, 0, 1)
+    planes[6:9] = sigma.transpose(2, 0, 1)
+    planes[9] = flatness
+    return planes
+
+
+def temporal_planes(
+    base: Pixels, noisy: Pixels, sigma: Pixels, *, flatness: float, warped: Sequence[Planes | None]
+) -> Planes:
+    """Return the planes of the temporal network: those of the spatial one, then its neighbors'.
+
+    Args:
+        warped: of each of four neighbors `(3, h, w)`, aligned; None where there is none. The
+            network sees how they differ from `base`.
+    """
+    here = base.transpose(2, 0, 1)
+    planes = np.zeros((10 + 3 * len(warped), *base.shape[:2]), np.float32)
+    planes[:10] = spatial_planes(base, noisy, sigma, flatness=flatness)
+    for k, there in enumerate(warped):
+        if there is not None:
+            np.subtract(there, here, out=planes[10 + 3 * k : 13 + 3 * k])
+    return planes
+
+
+def correction_limit(sigma: Pixels) -> Pixels:
+    """Return the bound on the correction at each sample."""
+    limit: Pixels = np.float32(LIMIT) * sigma
+    return limit
+
+
+def guarded(
+    base: Pixels, change: Pixels, noisy: Pixels, sigma: Pixels, region: Box
+) -> tuple[Pixels, bool]:
+    """Add the bounded correction where the residual it leaves looks like the noise.
+
+    A block whose residual holds more than `_DOUBT` times the variance of the model, or whose
+    correction is as large as the noise itself, keeps the classical result. Blocks are anchored at
+    (0, 0) of the full frame, and the weight runs linearly between their middles, so the result
+    does not depend on the tile. Blocks that are not whole in the region count as good; they lie
+    in the halo.
+
+    Args:
+        region: the box of the arrays, px of the full frame.
+
+    Returns:
+        the pixels, and whether the correction was held back anywhere.
+    """
+    limit = correction_limit(sigma)
+    change = np.minimum(np.maximum(change, -limit), limit)
+    inverse = 1.0 / np.maximum(sigma.astype(np.float64), 1e-12)
+    left = (((noisy - base - change) * inverse) ** 2).mean(axis=2)
+    moved = ((change * inverse) ** 2).mean(axis=2)
+    top, side = -region.y0 % BLOCK, -region.x0 % BLOCK
+    rows, columns = (region.height - top) // BLOCK, (region.width - side) // BLOCK
+    if rows < 1 or columns < 1:
+        return base + change, False
+
+    def blocks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        whole = values[top : top + rows * BLOCK, side : side + columns * BLOCK]
+        return np.asarray(whole.reshape(rows, BLOCK, columns, BLOCK).mean(axis=(1, 3)))
+
+    worst = np.maximum(blocks(left), 1.0 + blocks(moved))
+    trust = np.clip((_REFUSED - worst) / (_REFUSED - _DOUBT), 0.0, 1.0)
+    if trust.min() == 1.0:
+        return base + change, False
+    weight = _between(trust, np.arange(region.height) - top, np.arange(region.width) - side)
+    held: Pixels = base + change * weight[..., None]
+    return held, True
+
+
+def _between(
+    trust: NDArray[np.float64], y: NDArray[np.intp], x: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Run linearly between the middles of blocks; beyond the outermost ones go on level."""
+
+    def place(at: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        t = np.clip((at + 0.5) / BLOCK - 0.5, 0.0, count - 1.0)
+        first = np.minimum(t.astype(np.intp), max(count - 2, 0))
+        return first, t - first
+
+    (row, down), (column, along) = place(y, trust.shape[0]), place(x, trust.shape[1])
+    last_row = np.minimum(row + 1, trust.shape[0] - 1)
+    last_column = np.minimum(column + 1, trust.shape[1] - 1)
+    upper = trust[row] + (trust[last_row] - trust[row]) * down[:, None]
+    value = upper[:, column] + (upper[:, last_column] - upper[:, column]) * along
+    return np.asarray(value, np.float32)
+
+
+def _color(picture: Pixels) -> Pixels:
+    """Show the network three channels: a gray picture is one whose channels are alike."""
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+
+
+def _color_planes(planes: Planes | None) -> Planes | None:
+    if planes is None or planes.shape[0] == 3:
+        return planes
+    return np.repeat(planes, 3, axis=0)
+
+
+def _run(session: Session, planes: Planes, region: Box, channels: int) -> Pixels:
+    change = apply_net(session, planes, origin=(region.y0, region.x0)).transpose(1, 2, 0)
+    if channels == 1:
+        change = change.mean(axis=2, keepdims=True)
+    return np.ascontiguousarray(change, np.float32)
+
+
+def _reflect_into(inner: Box, window: Window) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of the region that stand for a box, reflected at the frame."""
+    frame, region = window.frame, window.region
+
+    def line(start: int, stop: int, size: int, origin: int) -> NDArray[np.intp]:
+        period = max(2 * (size - 1), 1)
+        index = np.arange(start, stop, dtype=np.intp) % period
+        return np.where(index < size, index, period - index) - origin
+
+    return (
+        line(inner.y0, inner.y1, frame.height, region.y0),
+        line(inner.x0, inner.x1, frame.width, region.x0),
+    )
+
+
+def _notes(session: Session, held: bool) -> tuple[str, ...]:
+    choice = session.choice
+    notes = (*session.notes, *([str(choice)] if choice.fell_back else []))
+    return (*notes, _NOTE) if held else notes

@@ -1,0 +1,91 @@
+"""Clips with camera motion, coded and decoded: what the deartifact task learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.simulate.camera import CameraSpec, Layer, photograph, view_of
+from wetgate.simulate.codec import CodecSpec, compress
+
+Frames = NDArray[np.float32]
+"""float32 `(frame, height, width, 3)`, display-referred."""
+
+_MARGIN = 64
+_RATES = {"h264": (20.0, 43.0), "mpeg2": (2.0, 24.0), "jpeg": (8.0, 75.0)}
+_SHARES = {"h264": 0.66, "mpeg2": 0.17, "jpeg": 0.17}
+_PRESETS = ("veryfast", "medium", "medium", "slow")
+_CROPPED = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedClip:
+    """A clip before and after, cropped alike.
+
+    Attributes:
+        codec: "h264", "mpeg2" or "jpeg". rate: CRF, qscale or quality.
+        offset: `(x, y)` of a corner of the codec's blocks.
+    """
+
+    clean: Frames
+    coded: Frames
+    codec: str
+    rate: float
+    offset: tuple[int, int]
+
+
+def picture_size(size: int) -> int:
+    """Return the side of the picture that a clip of `size` px is filmed from."""
+    return size + _MARGIN
+
+
+def film(rng: np.random.Generator, picture: NDArray[np.float32], size: int, count: int) -> Frames:
+    """Move a camera over a picture: pan, zoom and shake, sometimes all still."""
+    still = rng.uniform() < 0.15
+    camera = CameraSpec(
+        pan=(0.0, 0.0) if still else (float(rng.normal(0, 1.6)), float(rng.normal(0, 1.0))),
+        zoom=1.0 if still else float(1 + rng.normal(0, 0.002)),
+        shake=0.0 if still else float(rng.uniform(0, 2.0)),
+        first=0,
+    )
+    seed = int(rng.integers(1 << 31))
+    layer = Layer(picture)
+    frames = [
+        photograph(
+            [layer], [view_of(camera, seed, n, size=(size, size), layer=layer)], (size, size)
+        )
+        for n in range(count)
+    ]
+    limited: Frames = np.clip(np.stack(frames), 0.0, 1.0).astype(np.float32)
+    return limited
+
+
+def random_spec(rng: np.random.Generator) -> CodecSpec:
+    """Draw a codec and how hard it presses."""
+    codec = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
+    low, high = _RATES[codec]
+    if codec == "h264":
+        preset = str(rng.choice(_PRESETS))
+        return CodecSpec(codec="h264", crf=round(float(rng.uniform(low, high)), 1), preset=preset)
+    rate = int(np.rint(np.exp(rng.uniform(np.log(low), np.log(high)))))
+    if codec == "mpeg2":
+        return CodecSpec(codec="mpeg2", qscale=rate)
+    return CodecSpec(codec="jpeg", quality=rate)
+
+
+def code(rng: np.random.Generator, clean: Frames, spec: CodecSpec) -> CodedClip:
+    """Code a clip, and crop some so that blocks do not start in the corner."""
+    coded = compress(clean, spec).frames
+    x, y = (int(v) for v in rng.integers(0, 8, 2)) if rng.uniform() < _CROPPED else (0, 0)
+    height, width = (s // 8 * 8 - 8 * ((x or y) > 0) for s in clean.shape[1:3])
+    cut = slice(None), slice(y, y + height), slice(x, x + width)
+    rate = next(v for v in (spec.crf, spec.qscale, spec.quality) if v is not None)
+    return CodedClip(
+        clean=np.ascontiguousarray(clean[cut]),
+        coded=np.ascontiguousarray(coded[cut]),
+        codec=spec.codec,
+        rate=float(rate),
+        offset=(-x % 8, -y % 8),
+    )
