@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -175,44 +177,70 @@ class SessionBase(ABC):
 
     def run(self, planes: Planes) -> Planes:
         """Run a batch (see `Session.run`)."""
-        card = self._card
-        if planes.dtype != np.float32 or planes.ndim != 4 or planes.shape[1] != len(card.inputs):
-            raise BackendError(
-                f"{card.name}: {planes.dtype} planes of shape {planes.shape}",
-                expected=f"float32 (n, {len(card.inputs)}, height, width)",
-            )
-        n, _, height, width = planes.shape
-        if height % card.size_multiple or width % card.size_multiple:
-            raise BackendError(
-                f"{card.name}: planes of {width} x {height} px",
-                expected=f"multiples of {card.size_multiple}",
-            )
-        try:
-            out = self._infer(np.ascontiguousarray(planes))
-        except (OutOfMemory, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise OutOfMemory(
-                    f"{card.name}: {self.choice.backend} has no memory for "
-                    f"{n} x {width} x {height} px",
-                    remedy="pass a smaller --memory, or --threads 1",
-                ) from error
-            if isinstance(error, BackendError):
+        (out,) = self.run_each((planes,))
+        return out
+
+    def run_each(self, stacks: Iterable[Planes]) -> Iterator[Planes]:
+        """Run batches in order; a backend may have several under way. Errors as `Session.run`."""
+        shapes: deque[tuple[int, ...]] = deque()
+        results = self._infer_each(self._checked(stacks, shapes))
+        while True:
+            try:
+                out = next(results)
+            except StopIteration:
+                return
+            except BackendError:
                 raise
-            raise BackendError(
-                f"{card.name}: {self.choice.backend} failed: {first_line(error)}"
-            ) from error
-        shape = n, len(card.outputs), height * card.scale, width * card.scale
-        if out.shape != shape:
-            raise BackendError(
-                f"{card.name}: output of shape {out.shape}", expected=f"{shape}, as its card says"
-            )
-        return out.astype(np.float32, copy=False)
+            except Exception as error:
+                raise self._typed(error, shapes) from error
+            card, (n, _, height, width) = self._card, shapes.popleft()
+            shape = n, len(card.outputs), height * card.scale, width * card.scale
+            if out.shape != shape:
+                raise BackendError(
+                    f"{card.name}: output of shape {out.shape}",
+                    expected=f"{shape}, as its card says",
+                )
+            yield out.astype(np.float32, copy=False)
 
     @abstractmethod
     def _infer(self, planes: Planes) -> NDArray[np.floating]:
         """Run a checked, contiguous batch."""
+
+    def _infer_each(self, stacks: Iterator[Planes]) -> Iterator[NDArray[np.floating]]:
+        """Run checked, contiguous batches in order."""
+        for planes in stacks:
+            yield self._infer(planes)
+
+    def _checked(
+        self, stacks: Iterable[Planes], shapes: deque[tuple[int, ...]]
+    ) -> Iterator[Planes]:
+        card = self._card
+        for planes in stacks:
+            ok = planes.dtype == np.float32 and planes.ndim == 4
+            if not ok or planes.shape[1] != len(card.inputs):
+                raise BackendError(
+                    f"{card.name}: {planes.dtype} planes of shape {planes.shape}",
+                    expected=f"float32 (n, {len(card.inputs)}, height, width)",
+                )
+            height, width = planes.shape[2:]
+            if height % card.size_multiple or width % card.size_multiple:
+                raise BackendError(
+                    f"{card.name}: planes of {width} x {height} px",
+                    expected=f"multiples of {card.size_multiple}",
+                )
+            shapes.append(planes.shape)
+            yield np.ascontiguousarray(planes)
+
+    def _typed(self, error: Exception, shapes: deque[tuple[int, ...]]) -> BackendError:
+        """Return any error of a library as one of ours."""
+        name, backend = self._card.name, self._choice.backend
+        if is_out_of_memory(error):
+            n, _, height, width = shapes[-1]
+            return OutOfMemory(
+                f"{name}: {backend} has no memory for {n} x {width} x {height} px",
+                remedy="pass a smaller --memory, or --threads 1",
+            )
+        return BackendError(f"{name}: {backend} failed: {first_line(error)}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

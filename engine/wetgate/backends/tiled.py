@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,18 +167,10 @@ def _run_grid(session: SessionBase, planes: Planes, tile: tuple[int, int]) -> Pl
     s = card.scale
     joined = np.empty((len(card.outputs), rows * s, columns * s), np.float32)
     places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
-    for some in _batches(places, session.batch):
-        stack = np.stack(
-            [
-                planes[
-                    :,
-                    down.starts[i] : down.starts[i] + down.size,
-                    across.starts[j] : across.starts[j] + across.size,
-                ]
-                for i, j in some
-            ]
-        )
-        for (i, j), result in zip(some, session.run(stack), strict=True):
+    batches = [places[i : i + session.batch] for i in range(0, len(places), session.batch)]
+    stacks = (np.stack([_cut(planes, down, across, *place) for place in b]) for b in batches)
+    for places_of, results in zip(batches, session.run_each(stacks), strict=True):
+        for (i, j), result in zip(places_of, results, strict=True):
             (y0, y1), (x0, x1) = down.kept[i], across.kept[j]
             y, x = down.starts[i], across.starts[j]
             joined[:, y0 * s : y1 * s, x0 * s : x1 * s] = result[
@@ -188,9 +179,9 @@ def _run_grid(session: SessionBase, planes: Planes, tile: tuple[int, int]) -> Pl
     return joined[:, : height * s, : width * s]
 
 
-def _batches(places: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    for first in range(0, len(places), max(1, size)):
-        yield places[first : first + max(1, size)]
+def _cut(planes: Planes, down: Tiling, across: Tiling, row: int, column: int) -> Planes:
+    y, x = down.starts[row], across.starts[column]
+    return planes[:, y : y + down.size, x : x + across.size]
 
 
 def _up(value: int, multiple: int) -> int:
