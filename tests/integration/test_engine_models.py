@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.operators import Netted
+from support.operators import Guarded, Netted
 from support.plates import recipe, register, write_plate
 from wetgate.cli.app import run
 from wetgate.io.formats import read_frame
@@ -25,7 +25,11 @@ from wetgate.weights import ModelCard, write_package
 def tiny_operators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(registry, "_FACTORIES", registry._FACTORIES)
     register()
-    extra = {"netted": Netted, "stubborn": lambda: Netted(name="stubborn", classical=False)}
+    extra = {
+        "netted": Netted,
+        "guarded": Guarded,
+        "stubborn": lambda: Netted(name="stubborn", classical=False),
+    }
     monkeypatch.setattr(registry, "_FACTORIES", {**registry._FACTORIES, **extra})
     monkeypatch.setenv("WETGATE_MODELS", str(tmp_path / "models"))
 
@@ -149,6 +153,31 @@ def test_resume_redoes_frames_of_other_weights(tmp_path: Path) -> None:
     assert [f.status for f in other.frames] == ["written"] * 2
     off = run_job(job(tmp_path, resume=True, policy="archival"))
     assert [f.status for f in off.frames] == ["written"] * 2
+
+
+def test_where_a_network_was_off_is_told_and_kept_on_record(tmp_path: Path) -> None:
+    write_plate(tmp_path / "in", [1, 2, 3], width=40, height=20, picture=half_bright)
+    options = job(tmp_path, "guarded")
+    plan = plan_job(options)
+    report = run_job(options)
+    for frame in report.frames:
+        assert dict(frame.classes) == {3: 0.25, 5: 0.75} and frame.network_off == 0.25
+        assert "network switched off in 25 % of the frame" in frame.remarks
+    manifest = json.loads((tmp_path / "out/.wetgate/manifest.json").read_text())
+    assert manifest["frames"][0]["classes"] == {"3": 0.25, "5": 0.75}
+    assert manifest["frames"][0]["network_off"] == 0.25
+    assert "guarded: bright parts" in manifest["frames"][0]["notes"]
+    again = run_job(job(tmp_path, "guarded", resume=True))
+    assert [f.status for f in again.frames] == ["skipped"] * 3
+    assert [f.remarks for f in again.frames] == [f.remarks for f in report.frames]
+    page = write_job_report(report, plan, options).read_text()
+    assert "guarded: bright parts" in page and "25 % on average, at most 25 %" in page
+
+
+def half_bright(_number: int) -> np.ndarray:
+    picture = np.full((20, 40, 3), 0.25, np.float32)
+    picture[:, :10] = 0.75
+    return picture
 
 
 def test_digests_of_recipes_without_models_are_what_they_were() -> None:

@@ -16,7 +16,8 @@ from wetgate.color.shaper import signed_log, signed_log_inverse
 from wetgate.operators.base import Operator, Pixels, SourceFacts
 from wetgate.operators.verbs import assert_footprint_honest, run_operator
 from wetgate.render.analysis import ShotAnalyses
-from wetgate.render.chain import BoundStep, Chain, chain_reach
+from wetgate.render.bound import BoundStep, chain_reach
+from wetgate.render.chain import Chain
 from wetgate.render.encoding import Encoding
 from wetgate.render.shelf import Shelf
 from wetgate.render.store import PlaneStore

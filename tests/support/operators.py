@@ -11,6 +11,7 @@ from wetgate.operators.base import (
     Footprint,
     FrameReader,
     FrameSurvey,
+    Judged,
     OperatorSpec,
     PairSurvey,
     Pixels,
@@ -246,3 +247,52 @@ class Netted(OneStage):
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         return window.center[inner(window)] + np.float32(self.amount)
+
+
+@dataclass(frozen=True)
+class Guarded(OneStage):
+    """Lifts all; where the source is above `above` it says that its network was not asked."""
+
+    name: str = "guarded"
+    above: float = 0.5
+    amount: float = 0.125
+    provenance: Provenance = Provenance.INFERRED
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
+        x = window.center[inner(window)]
+        off = x[..., 0] > np.float32(self.above)
+        classes = np.where(off, Provenance.FILTERED, Provenance.INFERRED).astype(np.uint8)
+        notes = ("bright parts",) if off.any() else ()
+        return Judged(x + np.float32(self.amount), classes, (*notes, "backend: none"))
+
+
+@dataclass(frozen=True)
+class TwoGuarded:
+    """A guide that has something to say, and a stage that uses it."""
+
+    name: str = "twice"
+
+    @property
+    def spec(self) -> OperatorSpec:
+        return OperatorSpec(
+            name=self.name,
+            version=1,
+            footprint=Footprint(temporal_radius=1),
+            working_space="source",
+            provenance=Provenance.INFERRED,
+        )
+
+    @property
+    def stages(self) -> tuple[OneStage, ...]:
+        return (_Speaking(), TemporalMean(radius=1))
+
+    def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
+        return {}
+
+
+@dataclass(frozen=True)
+class _Speaking(OneStage):
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
+        x = window.center[inner(window)]
+        low = np.full(x.shape[:2], Provenance.RESAMPLED, np.uint8)
+        return Judged(x, low, (f"made for frame {window.number}",))

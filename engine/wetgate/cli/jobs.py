@@ -255,11 +255,16 @@ def _run(options: JobOptions, output: Output, *, with_report: bool) -> None:
 
 
 def _summary(report: JobReport, page: Path | None, output: Output) -> None:
+    from wetgate.render.summary import summarize
+    from wetgate.render.windows import Shots
+
     counts = Counter(frame.status for frame in report.frames)
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     output.line(f"{said or 'no frames'} in {format_seconds(report.seconds)}: {report.directory}")
     for frame in report.failed:
         output.line(f"  frame {frame.number} failed: {frame.error}")
+    for note in summarize(report.frames, Shots()):
+        output.line(f"  {note}")
     if report.cancelled:
         output.line("stopped on request; run it again with --resume to go on")
     if page is not None:

@@ -7,89 +7,31 @@ order in which frames are asked for, the tiles and the threads never show in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wetgate.color.nonfinite import non_finite_mask, substitute
 from wetgate.model.box import Box
-from wetgate.model.errors import BackendError
-from wetgate.operators.base import (
-    Analysis,
-    Operator,
-    Pixels,
-    SourceFacts,
-    Window,
-    pixels_of,
-)
+from wetgate.operators.base import Analysis, Judged, Pixels, SourceFacts, Window
 from wetgate.render.analysis import ShotAnalyses
-from wetgate.render.encoding import Encoding, compose
+from wetgate.render.bound import BoundStep, chain_reach
+from wetgate.render.encoding import compose
+from wetgate.render.judging import (
+    FrameNotes,
+    Marks,
+    TileDone,
+    count_guarded,
+    gather_notes,
+    marks_of,
+    take_apart,
+)
 from wetgate.render.shelf import Shelf, ShelvedFrame
 from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
 from wetgate.render.surveys import SurveyedWindow, Surveys
 from wetgate.render.windows import Shots, gather, gather_if
 from wetgate.render.workers import Workers
-
-GENERATIVE = 0x80
-"""Bit of a touched-plane beside the provenance class of the pixel."""
-
-_Half = NDArray[np.float16]
-_Touched = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundStep:
-    """A step of the recipe with its operator made and its encoding decided.
-
-    Attributes:
-        generative: a model it runs makes up detail, whatever its operator says of itself.
-    """
-
-    operator: Operator
-    encoding: Encoding
-    strength: float
-    is_log_working: bool
-    generative: bool = False
-
-    @property
-    def mark(self) -> int:
-        """The value of pixels this step changes, in touched-planes."""
-        spec = self.operator.spec
-        return int(spec.provenance) | (GENERATIVE if self.generative or spec.generative else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How many frames away an output may be that still needs a value.
-
-    Attributes:
-        source: of source frames and so the radius of the whole chain.
-        step_input: by step. stage: of a stage's survey and of its input, by (step, stage).
-        stage_output: by (step, stage).
-    """
-
-    source: int
-    step_input: tuple[int, ...]
-    stage: Mapping[tuple[int, int], int]
-    stage_output: Mapping[tuple[int, int], int]
-
-
-def chain_reach(operators: Sequence[Operator]) -> Reach:
-    """Add radii up from the end of the chain: a value is as far away as what it feeds."""
-    stage: dict[tuple[int, int], int] = {}
-    stage_output: dict[tuple[int, int], int] = {}
-    step_input = [0] * len(operators)
-    total = 0
-    for i in reversed(range(len(operators))):
-        stages = operators[i].stages
-        for s in reversed(range(len(stages))):
-            stage_output[i, s] = total
-            total += stages[s].footprint.temporal_radius
-            stage[i, s] = total
-        step_input[i] = total
-    return Reach(total, tuple(step_input), stage, stage_output)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +40,7 @@ class _StepInput:
 
     color: Plane
     finite: Plane
-    touched: _Touched | None = None
+    touched: Marks | None = None
     working: Plane | None = None
 
 
@@ -108,12 +50,16 @@ class Finished:
 
     Attributes:
         color: None when no pixel changed. touched: provenance marks per pixel when several
-            steps ran; else every changed pixel carries `mark`.
+            steps ran or one told its pixels apart; else every changed pixel carries `mark`.
+        notes: what the stages said, each sentence once.
+        network_off: greatest share of the frame in which a step did without its network.
     """
 
     color: Pixels | None
-    touched: _Touched | None
+    touched: Marks | None
     mark: int
+    notes: tuple[str, ...] = ()
+    network_off: float = 0.0
 
 
 class Chain:
@@ -147,6 +93,7 @@ class Chain:
         self._reach = chain_reach([step.operator for step in steps])
         self._inputs: dict[tuple[int, int], _StepInput] = {}
         self._outputs: dict[tuple[int, int, int], Plane] = {}
+        self._notes: dict[tuple[int, int, int], FrameNotes] = {}
         self._surveys = Surveys(workers, wide=wide)
 
     def needs(self, number: int) -> list[int]:
@@ -166,8 +113,14 @@ class Chain:
         if last < 0:
             return Finished(color=None, touched=None, mark=0)
         color, touched = self._run_step(last, number, source)
-        mark = self.steps[last].mark
-        return Finished(color=color, touched=touched, mark=mark)
+        said = [self._notes[key] for key in sorted(self._notes) if key[2] == number]
+        return Finished(
+            color=color,
+            touched=touched,
+            mark=self.steps[last].mark,
+            notes=tuple(dict.fromkeys(text for one in said for text in one.notes)),
+            network_off=max((one.network_off for one in said), default=0.0),
+        )
 
     def read_working(self, index: int, number: int) -> Pixels:
         """Return a whole frame of a step's input in its working encoding, for analyses.
@@ -207,6 +160,7 @@ class Chain:
             self._drop_input(self._inputs.pop((i, n)), owned=i > 0)
         for key in [k for k in self._outputs if not near(k[2], reach.stage_output[k[0], k[1]])]:
             self._outputs.pop(key).release()
+        self._notes = {k: v for k, v in self._notes.items() if near(k[2], reach.source)}
         self._surveys.retain(lambda key, n: near(n, reach.stage[key]))
         self._shelf.retain(lambda n: near(n, reach.source))
 
@@ -269,29 +223,27 @@ class Chain:
 
     def _run_step(
         self, index: int, number: int, source: ShelvedFrame
-    ) -> tuple[Pixels | None, _Touched | None]:
+    ) -> tuple[Pixels | None, Marks | None]:
         """Run the last stage of a step and put its result into the source encoding."""
         step = self.steps[index]
         stage = len(step.operator.stages) - 1
         entry = self._input(index, number, source)
         height, width, _ = entry.color.shape
         out = np.empty(entry.color.shape, dtype=np.float32)
-        touched = None
-        if len(self.steps) > 1:
-            before = entry.touched
-            touched = np.zeros((height, width), np.uint8) if before is None else before.copy()
+        several = len(self.steps) > 1
 
-        def write(window: Window, after: Pixels) -> bool:
+        def write(window: Window, judged: Judged) -> TileDone:
             rows, columns = window.tile.within(window.frame)
             inner = window.tile.within(window.region)
             seen = window.center[inner]
-            if _same_memory(after, seen):
-                return False
+            said = count_guarded(step, judged.classes), judged.notes
+            if _same_memory(judged.pixels, seen):
+                return TileDone(box=window.tile, written=False, guarded=said[0], notes=said[1])
             plain = gather(entry.color, window.tile)
             result = compose(
                 plain,
                 seen,
-                after,
+                judged.pixels,
                 step.encoding,
                 strength=step.strength,
                 matte=gather_if(source.matte, window.tile),
@@ -299,18 +251,33 @@ class Chain:
                 sample_type=source.shell.sample_type,
             )
             out[rows, columns] = result
-            if touched is not None:
+            marks = None
+            if several or judged.classes is not None:
                 changed = (result.view(np.uint32) != plain.view(np.uint32)).any(axis=-1)
-                region = touched[rows, columns]
-                np.maximum(region, np.where(changed, np.uint8(step.mark), 0), out=region)
-            return True
+                marks = np.where(changed, marks_of(step, judged.classes), np.uint8(0))
+            return TileDone(
+                box=window.tile, written=True, marks=marks, guarded=said[0], notes=said[1]
+            )
 
         done = self._run_tiles(index, stage, number, source, write)
-        if not any(written for _, written in done):
+        frame = Box.of_size(width, height)
+        for tile in done:
+            if not tile.written and any(other.written for other in done):
+                out[tile.box.within(frame)] = gather(entry.color, tile.box)
+        touched = entry.touched
+        if several or any(tile.marks is not None for tile in done):
+            touched = np.zeros((height, width), np.uint8) if touched is None else touched.copy()
+            for tile in done:
+                region = touched[tile.box.within(frame)]
+                marks = tile.marks
+                if tile.written and marks is None:
+                    plain, made = gather(entry.color, tile.box), out[tile.box.within(frame)]
+                    changed = (made.view(np.uint32) != plain.view(np.uint32)).any(axis=-1)
+                    marks = np.where(changed, np.uint8(step.mark), np.uint8(0))
+                if marks is not None:
+                    np.maximum(region, marks, out=region)
+        if not any(tile.written for tile in done):
             return (None, touched) if index == 0 else (entry.color.rows(0, height), touched)
-        for box, written in done:
-            if not written:
-                out[box.within(Box.of_size(width, height))] = gather(entry.color, box)
         return out, touched
 
     def _stage_output(self, index: int, stage: int, number: int, source: ShelvedFrame) -> Plane:
@@ -320,10 +287,10 @@ class Chain:
             exact = self.steps[index].operator.stages[stage].footprint.exact_output
             out = np.empty(source.color.shape, dtype=np.float32 if exact else np.float16)
 
-            def write(window: Window, after: Pixels) -> bool:
+            def write(window: Window, judged: Judged) -> TileDone:
                 tile = window.tile.within(window.frame)
-                out[tile] = after if exact else to_half(after)
-                return True
+                out[tile] = judged.pixels if exact else to_half(judged.pixels)
+                return TileDone(box=window.tile, written=True, notes=judged.notes)
 
             self._run_tiles(index, stage, number, source, write)
             plane = self._outputs[key] = self._store.keep_array(out)
@@ -335,8 +302,8 @@ class Chain:
         stage_index: int,
         number: int,
         source: ShelvedFrame,
-        write: Callable[[Window, Pixels], bool],
-    ) -> list[tuple[Box, bool]]:
+        write: Callable[[Window, Judged], TileDone],
+    ) -> list[TileDone]:
         step = self.steps[index]
         stage = step.operator.stages[stage_index]
         around = self._neighbours(number, stage.footprint.temporal_radius, source)
@@ -365,7 +332,7 @@ class Chain:
         frame = Box.of_size(facts.width, facts.height)
         numbers = [number if n is None else n for n in around]
 
-        def run(tile: Box) -> tuple[Box, bool]:
+        def run(tile: Box) -> TileDone:
             region = tile.grown(stage.footprint.halo)
             inputs = {n: gather(plane, region) for n, (plane, _) in planes.items()}
             previous = {n: gather(p, region) for n, (_, p) in planes.items() if p is not None}
@@ -379,22 +346,15 @@ class Chain:
                 tile=tile,
                 frame=frame,
             )
-            after = pixels_of(stage(window, analysis, facts))
-            _check_result(step, after, (tile.height, tile.width, facts.channels))
-            return tile, write(window, after)
+            shape = (tile.height, tile.width, facts.channels)
+            return write(window, take_apart(step, stage(window, analysis, facts), shape))
 
         done = self._workers.map(run, frame.tiles(*self._tile), side_by_side=True)
+        last = stage_index == len(step.operator.stages) - 1
+        self._notes[index, stage_index, number] = gather_notes(step, done, last=last)
         return done
 
 
 def _same_memory(a: Pixels, b: Pixels) -> bool:
     here, there = a.__array_interface__, b.__array_interface__
     return here["data"][0] == there["data"][0] and a.strides == b.strides and a.shape == b.shape
-
-
-def _check_result(step: BoundStep, after: Pixels, shape: tuple[int, int, int]) -> None:
-    if after.shape != shape or after.dtype != np.float32:
-        raise BackendError(
-            f"operator {step.operator.spec.name!r} returned {after.dtype} {after.shape}",
-            expected=f"float32 {shape}",
-        )

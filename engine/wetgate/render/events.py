@@ -19,6 +19,8 @@ class FrameReport:
         status: `skipped` frames were already done by an earlier run.
         changed_fraction: share of pixels that differ from the source in the file's precision.
         classes: share of pixels by provenance class above 0.
+        network_off: greatest share of the frame in which a step did without its network.
+        notes: what the operators said about the frame, each sentence once.
         exit_code: of the error, when it failed.
     """
 
@@ -31,9 +33,17 @@ class FrameReport:
     generative_fraction: float = 0.0
     classes: tuple[tuple[int, float], ...] = ()
     max_change: float = 0.0
+    network_off: float = 0.0
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
     exit_code: int = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Warnings, what the operators said, and where their networks were switched off."""
+        off = f"network switched off in {100 * self.network_off:.3g} % of the frame"
+        return (*self.warnings, *((off,) if self.network_off else ()), *self.notes)
 
 
 @dataclass(frozen=True, slots=True)

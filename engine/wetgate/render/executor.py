@@ -140,6 +140,8 @@ class Executor:
             space_changed=space_changed,
             touched=done.touched,
             mark=done.mark,
+            notes=done.notes,
+            network_off=done.network_off,
             matte_digest=self.matte_digest(number) if self.matte_digest is not None else "",
             warnings=_unlike(frame, self.usual) if self.usual is not None else (),
             seconds=time.perf_counter() - started,

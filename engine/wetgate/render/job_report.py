@@ -29,12 +29,15 @@ from wetgate.render.report import (
     Fact,
     ReportData,
     Row,
+    ShotRow,
     StepFacts,
     Tile,
     write_report,
 )
 from wetgate.render.shelf import color_channels
 from wetgate.render.source import SourceClip, open_clip
+from wetgate.render.summary import summarize
+from wetgate.render.windows import Shots
 
 PAGE = "report.html"
 AMPLIFICATION = 4
@@ -85,6 +88,10 @@ def gather(report: JobReport, plan: Plan, options: JobOptions) -> ReportData:
         steps=_steps(plan, recipe, options),
         profiles=profiles_of(_analysis(report, trouble), plan.sample_type),
         rows=[_row(f, records.get(f.number), plan) for f in _by_number(report.frames)],
+        shots=[
+            ShotRow(str(s.shot + 1), str(s.frames), s.share_text, s.text)
+            for s in summarize(report.frames, _shots(report))
+        ],
         losses=plan.losses,
         warnings=[*plan.warnings, *report.warnings, *trouble],
         failures=[f"frame {f.number}: {f.error}" for f in failed],
@@ -186,7 +193,7 @@ def _row(frame: FrameReport, record: FrameRecord | None, plan: Plan) -> Row:
         max_change="" if failed else _change_text(frame.max_change, plan.sample_type),
         source_digest=record.source_digest if record is not None else "",
         output_digest=frame.digest or "",
-        notes="; ".join((*frame.warnings, *((frame.error,) if frame.error else ()))),
+        notes="; ".join((*frame.remarks, *((frame.error,) if frame.error else ()))),
     )
 
 
@@ -207,6 +214,13 @@ def _analysis(report: JobReport, trouble: list[str]) -> Sequence[Mapping[str, ob
         trouble.append(f"no noise plot: {error}")
         return ()
     return tuple(shot for step in analysis.steps for shot in step.shots)
+
+
+def _shots(report: JobReport) -> Shots:
+    try:
+        return load_analysis(report.analysis).shots if report.analysis is not None else Shots()
+    except WetgateError:
+        return Shots()
 
 
 def _comparisons(

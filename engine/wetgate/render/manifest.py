@@ -42,6 +42,8 @@ class FrameRecord:
         classes: share of all pixels by provenance class (above 0).
         generative: share of pixels that a step changed which invents detail.
         max_change: greatest difference of a sample, in the file's units (1 = full code).
+        network_off: greatest share of the frame in which a step did without its network.
+        notes: what the operators said about the frame.
     """
 
     frame: int
@@ -62,6 +64,8 @@ class FrameRecord:
     classes: Mapping[str, float] = field(default_factory=dict)
     generative: float = 0.0
     max_change: float = 0.0
+    network_off: float = 0.0
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
 
@@ -75,8 +79,9 @@ def record_from_json(value: object) -> FrameRecord | None:
     if not isinstance(value, dict) or not isinstance(value.get("frame"), int):
         return None
     known = {f: value[f] for f in FrameRecord.__dataclass_fields__ if f in value}
-    if isinstance(known.get("warnings"), list):
-        known["warnings"] = tuple(known["warnings"])
+    for name in ("warnings", "notes"):
+        if isinstance(known.get(name), list):
+            known[name] = tuple(known[name])
     try:
         return FrameRecord(**known)
     except TypeError:

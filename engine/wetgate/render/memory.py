@@ -14,7 +14,7 @@ import psutil
 from wetgate.model.errors import OutOfMemory
 from wetgate.model.frame import SampleType, code_depth
 from wetgate.operators.base import Operator
-from wetgate.render.chain import chain_reach
+from wetgate.render.bound import chain_reach
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 4 << 30

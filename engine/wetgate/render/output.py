@@ -16,7 +16,7 @@ from wetgate.io.options import WriteOptions
 from wetgate.model.errors import DiskFull, VerifyFailed, WetgateError
 from wetgate.model.frame import Frame
 from wetgate.operators.base import Pixels, Provenance
-from wetgate.render.chain import GENERATIVE
+from wetgate.render.bound import GENERATIVE
 from wetgate.render.events import FrameReport
 from wetgate.render.manifest import FrameRecord, Journal
 from wetgate.render.precision import Change, holds, quantized
@@ -40,6 +40,7 @@ class WriteOrder:
         unchanged: the engine knows that no sample differs from the source.
         space_changed: the whole picture is in another color space than the source.
         touched: provenance marks by pixel, when several steps ran; else `mark` goes for all.
+        notes: what the stages said. network_off: share of the frame that did without a network.
         matte_digest: of the matte file. seconds: spent on the frame so far.
     """
 
@@ -53,6 +54,8 @@ class WriteOrder:
     space_changed: bool
     touched: NDArray[np.uint8] | None
     mark: int
+    notes: tuple[str, ...] = ()
+    network_off: float = 0.0
     matte_digest: str = ""
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -214,6 +217,8 @@ class FrameWriter:
             classes=found.classes,
             generative=found.generative,
             max_change=found.change.greatest,
+            network_off=order.network_off,
+            notes=order.notes,
             warnings=order.warnings + found.warnings,
         )
 
@@ -275,6 +280,8 @@ def _report(record: FrameRecord, path: Path | None) -> FrameReport:
         generative_fraction=record.generative,
         classes=tuple((int(k), v) for k, v in record.classes.items()),
         max_change=record.max_change,
+        network_off=record.network_off,
+        notes=record.notes,
         warnings=record.warnings,
         error=record.error,
     )

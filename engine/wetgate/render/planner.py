@@ -17,7 +17,7 @@ from wetgate.model.errors import UsageError
 from wetgate.operators.base import Operator
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
-from wetgate.render.chain import BoundStep, chain_reach
+from wetgate.render.bound import BoundStep, chain_reach
 from wetgate.render.checks import check_sizes, check_target, choose_frames, is_stepped
 from wetgate.render.encoding import (
     Encoding,

@@ -96,12 +96,23 @@ class Row:
         return "" if self.changed is None else f"{100 * self.changed:.1f} %"
 
 
+@dataclass(frozen=True, slots=True)
+class ShotRow:
+    """What operators said about frames of one shot; texts are ready to be shown."""
+
+    shot: str
+    frames: str
+    share: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """Everything the page shows.
 
     Attributes:
         status_class: "good", "warn" or "bad".
+        shots: remarks of operators, by shot.
         amplification: by how much `Comparison.difference` is amplified.
     """
 
@@ -118,6 +129,7 @@ class ReportData:
     facts: Sequence[Fact] = ()
     steps: Sequence[StepFacts] = ()
     profiles: Sequence[Profile] = ()
+    shots: Sequence[ShotRow] = ()
     rows: Sequence[Row] = ()
     losses: Sequence[str] = ()
     warnings: Sequence[str] = ()

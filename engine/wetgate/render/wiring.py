@@ -9,7 +9,8 @@ from pathlib import Path
 
 from wetgate.model.errors import AnalysisStale
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
-from wetgate.render.chain import Chain, chain_reach
+from wetgate.render.bound import chain_reach
+from wetgate.render.chain import Chain
 from wetgate.render.planner import Job
 from wetgate.render.shelf import FrameSource, Loaded, Shelf
 from wetgate.render.source import MatteClip

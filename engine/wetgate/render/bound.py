@@ -1,0 +1,69 @@
+"""Steps made ready to run, and how far apart in time what they need may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wetgate.operators.base import Operator
+from wetgate.render.encoding import Encoding
+
+GENERATIVE = 0x80
+"""Bit of a touched-plane beside the provenance class of the pixel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundStep:
+    """A step of the recipe with its operator made and its encoding decided.
+
+    Attributes:
+        generative: a model it runs makes up detail, whatever its operator says of itself.
+    """
+
+    operator: Operator
+    encoding: Encoding
+    strength: float
+    is_log_working: bool
+    generative: bool = False
+
+    @property
+    def invents(self) -> bool:
+        """Whether pixels of the step's own class may be made up."""
+        return self.generative or self.operator.spec.generative
+
+    @property
+    def mark(self) -> int:
+        """The value of pixels this step changes, in touched-planes."""
+        return int(self.operator.spec.provenance) | (GENERATIVE if self.invents else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many frames away an output may be that still needs a value.
+
+    Attributes:
+        source: of source frames and so the radius of the whole chain.
+        step_input: by step. stage: of a stage's survey and of its input, by (step, stage).
+        stage_output: by (step, stage).
+    """
+
+    source: int
+    step_input: tuple[int, ...]
+    stage: Mapping[tuple[int, int], int]
+    stage_output: Mapping[tuple[int, int], int]
+
+
+def chain_reach(operators: Sequence[Operator]) -> Reach:
+    """Add radii up from the end of the chain: a value is as far away as what it feeds."""
+    stage: dict[tuple[int, int], int] = {}
+    stage_output: dict[tuple[int, int], int] = {}
+    step_input = [0] * len(operators)
+    total = 0
+    for i in reversed(range(len(operators))):
+        stages = operators[i].stages
+        for s in reversed(range(len(stages))):
+            stage_output[i, s] = total
+            total += stages[s].footprint.temporal_radius
+            stage[i, s] = total
+        step_input[i] = total
+    return Reach(total, tuple(step_input), stage, stage_output)

@@ -1,0 +1,115 @@
+"""What stages say of their pixels: classes per pixel, and notes for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.model.box import Box
+from wetgate.model.errors import BackendError
+from wetgate.operators.base import Judged, Pixels, Provenance
+from wetgate.render.bound import GENERATIVE, BoundStep
+
+Marks = NDArray[np.uint8]
+"""Provenance class of each pixel, with the bit `GENERATIVE`; 0 is untouched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileDone:
+    """What became of one tile.
+
+    Attributes:
+        box: where its output lies. written: False when the stage returned its very input.
+        marks: of the pixels that changed; None when the step's own mark holds for all of them.
+        guarded: pixels whose class is below the step's own.
+        notes: what the stage had to say.
+    """
+
+    box: Box
+    written: bool
+    marks: Marks | None = None
+    guarded: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FrameNotes:
+    """What one stage had to say about one frame.
+
+    Attributes:
+        network_off: share of the frame that came about without the step's network.
+    """
+
+    notes: tuple[str, ...] = ()
+    network_off: float = 0.0
+
+
+def take_apart(step: BoundStep, result: Pixels | Judged, shape: tuple[int, int, int]) -> Judged:
+    """Return what a stage gave as judged pixels, once it is what its contract says.
+
+    Args:
+        shape: `(height, width, channel)` that the pixels must have.
+
+    Raises:
+        BackendError: another shape or type, or a class above that of the operator.
+    """
+    judged = result if isinstance(result, Judged) else Judged(result)
+    name, spec = step.operator.spec.name, step.operator.spec
+    pixels, classes = judged.pixels, judged.classes
+    if pixels.shape != shape or pixels.dtype != np.float32:
+        raise BackendError(
+            f"operator {name!r} returned {pixels.dtype} {pixels.shape}",
+            expected=f"float32 {shape}",
+        )
+    if classes is None:
+        return judged
+    if classes.shape != shape[:2] or classes.dtype != np.uint8:
+        raise BackendError(
+            f"operator {name!r} returned classes {classes.dtype} {classes.shape}",
+            expected=f"uint8 {shape[:2]}",
+        )
+    highest = int(classes.max(initial=0))
+    if highest > spec.provenance:
+        raise BackendError(
+            f"operator {name!r} returned pixels of class {highest}",
+            expected=f"at most the class {int(spec.provenance)} that it declares",
+        )
+    return judged
+
+
+def marks_of(step: BoundStep, classes: NDArray[np.uint8] | None) -> Marks:
+    """Return the marks of changed pixels, `(h, w)`; of shape `()` when one holds for all.
+
+    A pixel that changed and is called untouched gets the step's own class: nothing is hidden.
+    """
+    if classes is None:
+        return np.asarray(step.mark, np.uint8)
+    own = np.uint8(step.operator.spec.provenance)
+    marks = np.where(classes == 0, own, classes)
+    if step.invents:
+        marks = np.where(marks == own, marks | np.uint8(GENERATIVE), marks)
+    return marks
+
+
+def count_guarded(step: BoundStep, classes: NDArray[np.uint8] | None) -> int:
+    """Return how many pixels came about in a lower class than the step may use."""
+    if classes is None:
+        return 0
+    return int(np.count_nonzero(classes < np.uint8(step.operator.spec.provenance)))
+
+
+def gather_notes(step: BoundStep, done: Sequence[TileDone], *, last: bool) -> FrameNotes:
+    """Join what the tiles of one stage said, each sentence once, in the order of the tiles.
+
+    Args:
+        last: the stage is the last of its step, so that its classes count.
+    """
+    name = step.operator.spec.name
+    notes = dict.fromkeys(f"{name}: {text}" for tile in done for text in tile.notes)
+    guarded = sum(tile.guarded for tile in done)
+    if not last or not guarded or step.operator.spec.provenance < Provenance.INFERRED:
+        return FrameNotes(tuple(notes))
+    return FrameNotes(tuple(notes), guarded / sum(tile.box.area for tile in done))
