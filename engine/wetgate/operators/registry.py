@@ -17,7 +17,14 @@ def _denoise(**params: object) -> Operator:
     return factory(**params)
 
 
-_FACTORIES: Mapping[str, Factory] = {"denoise": _denoise}
+def _upscale(**params: object) -> Operator:
+    from wetgate.operators.upscale.operator import UpscaleOperator
+
+    factory: Factory = UpscaleOperator
+    return factory(**params)
+
+
+_FACTORIES: Mapping[str, Factory] = {"denoise": _denoise, "upscale": _upscale}
 
 
 def operator_names() -> tuple[str, ...]:

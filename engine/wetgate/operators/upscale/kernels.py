@@ -124,15 +124,16 @@ def reducing(scale: int, kernel: Reducing) -> NDArray[np.float32]:
     offset = phase_offsets(scale)[:, None]
     tap = np.arange(-2, 3)
     weight = bicubic(tap + offset) if kernel == "bicubic" else (tap == 0) * np.ones_like(offset)
-    return (weight / weight.sum()).astype(np.float32)
+    return np.asarray(weight / weight.sum(), np.float32)
 
 
 def _balanced(weight: Doubles, window: Doubles, distance: Doubles) -> Doubles:
-    """Add a plane times a positive window, such that the sum is 1 and each first moment 0."""
+    """Scale to sum 1, then add a plane times a window, such that each first moment is 0 too."""
+    weight = weight / weight.sum()
     base = np.concatenate([np.ones((1, *weight.shape)), distance]).reshape(len(distance) + 1, -1)
     moments = base @ weight.ravel()
     wanted = np.zeros(len(base))
     wanted[0] = 1.0
     normal = (base * window.ravel()) @ base.T
     plane = np.linalg.solve(normal, wanted - moments)
-    return weight + (plane @ base).reshape(weight.shape) * window
+    return np.asarray(weight + (plane @ base).reshape(weight.shape) * window)

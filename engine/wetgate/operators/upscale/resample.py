@@ -45,9 +45,7 @@ def enlarge(small: Pixels, scale: int, method: Method = "lanczos") -> Phases:
     scratch = np.empty_like(small)
     if method == "ewa":
         for (p, q), taps in _each(kernels.enlarging_ewa(scale)):
-            terms = [
-                (taps[i, j], wide[i : i + height, j : j + width]) for i, j in _in_use(taps)
-            ]
+            terms = [(taps[i, j], wide[i : i + height, j : j + width]) for i, j in _in_use(taps)]
             _sum(out[p, q], terms, scratch)
         return out
     weights = kernels.enlarging(scale, method)
