@@ -46,8 +46,8 @@ OPEN_NAMES = {"__version__", "_native"}
 HOMES = {
     "OpenImageIO": ("io/oiio.py", "bench/*.py"),
     "PyOpenColorIO": ("color/config.py",),
-    "torch": ("backends/*.py", "train/*.py"),
-    "onnxruntime": ("backends/*.py",),
+    "torch": ("backends/*.py", "importers/checkpoint.py", "train/*.py"),
+    "onnxruntime": ("backends/*.py", "importers/probe.py"),
     "openvino": ("backends/*.py",),
     "onnx": ("backends/*.py", "importers/*.py", "train/*.py"),
     "pydantic": ("recipe/*.py", "service/*.py"),

@@ -1,0 +1,344 @@
+"""Turn a PyTorch checkpoint of a family that spandrel knows into a graph, inside the child.
+
+The file is read as weights only: `torch.load(weights_only=True)` or safetensors. Before that the
+names that a pickle would call are listed, so that a refusal can say which. spandrel recognises the
+family from the names and sizes of the weights; torchvision is never loaded, for what spandrel
+takes from it serves two families that are not imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.machinery
+import io
+import math
+import pickle
+import pickletools
+import sys
+import types
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from wetgate.importers.confine import Refused
+from wetgate.importers.probe import WINDOW, Net, picture
+from wetgate.model.errors import ModelLoadError, OutOfMemory
+
+_OPSET = 17
+_TOLERANCE = 1e-4
+"""torch against ONNX Runtime, relative to the largest output value."""
+
+_PLAIN_NAMES = frozenset(
+    [
+        *(f"collections {n}" for n in ("OrderedDict", "defaultdict", "Counter")),
+        *(f"builtins {n}" for n in ("set", "frozenset", "dict", "list", "tuple", "bytearray")),
+        *(f"numpy{c}multiarray {n}" for c in (".core.", "._core.") for n in ("scalar",)),
+        *("_codecs encode", "numpy dtype", "__builtin__ set"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A checkpoint as a graph.
+
+    Attributes:
+        graph: ONNX bytes.
+        window: the only size it takes, or 0.
+        multiple: sizes must be multiples of this to give what torch gives.
+        facts: architecture, tags and the measured difference to torch.
+    """
+
+    graph: bytes
+    window: int
+    multiple: int
+    facts: dict[str, object]
+
+
+def load_libraries() -> None:
+    """Load torch and spandrel, with a stand-in for torchvision.
+
+    Raises:
+        ModelLoadError: when they are not installed.
+    """
+    _stand_in_for_torchvision()
+    try:
+        import spandrel  # noqa: F401
+        import torch
+        import torch.onnx
+    except ImportError as error:
+        raise ModelLoadError(
+            f"PyTorch checkpoints need torch and spandrel: {error}",
+            remedy="see the README of wetgate.importers for the line that installs them",
+        ) from error
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+
+
+def _stand_in_for_torchvision() -> None:
+    """Let spandrel be imported without torchvision, which often does not match a CPU torch."""
+
+    def absent(*args: object, **kwargs: object) -> object:
+        raise ModelLoadError("this family needs torchvision and is not imported")
+
+    for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
+        module = types.ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        module.__path__ = []
+        sys.modules[name] = module
+    functional: Any = sys.modules["torchvision.transforms.functional"]
+    functional.InterpolationMode = types.SimpleNamespace(BILINEAR=None, NEAREST=None)
+    functional.rotate = functional.normalize = absent
+
+
+def convert(path: Path) -> Exported:
+    """Read, recognise, export and compare one checkpoint.
+
+    Raises:
+        ModelLoadError: code in the file, damaged, no family that is known, or a graph that does
+            not give what torch gives.
+    """
+    import spandrel
+
+    state = _read_state(path)
+    try:
+        tidy = importlib.import_module("spandrel.__helpers.canonicalize").canonicalize_state_dict
+        found = spandrel.ModelLoader(device="cpu").load_from_state_dict(tidy(state))
+    except spandrel.UnsupportedModelError as error:
+        families = sorted(a.architecture.id for a in spandrel.MAIN_REGISTRY.architectures())
+        raise ModelLoadError(
+            "a checkpoint of no family that spandrel knows",
+            expected=", ".join(families),
+            remedy="export it to ONNX where it was trained",
+        ) from error
+    except ModelLoadError:
+        raise
+    except Exception as error:
+        raise ModelLoadError(
+            f"a checkpoint that its family cannot load: {' '.join(str(error).split())[:300]}"
+        ) from error
+    if not isinstance(found, spandrel.ImageModelDescriptor):
+        raise ModelLoadError(
+            f"{found.architecture.id}: a network that needs a mask", expected="a picture alone"
+        )
+    if found.input_channels not in (1, 3) or found.output_channels != found.input_channels:
+        raise ModelLoadError(
+            f"{found.architecture.id} from {found.input_channels} to {found.output_channels} "
+            "planes",
+            expected="1 or 3, as many out as in",
+            remedy="networks that take a noise level or several frames are not imported",
+        )
+    return _export(found)
+
+
+def _export(found: Any) -> Exported:
+    import torch
+
+    class Plain(torch.nn.Module):
+        """The family's own call, without the clamp that spandrel puts around it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = found.model.eval().float()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            made = found._call_fn(self.net, x)
+            out: torch.Tensor = made[0] if isinstance(made, tuple) else made
+            return out
+
+    plain = Plain().eval()
+    channels = found.input_channels
+    facts: dict[str, object] = {
+        "architecture": found.architecture.id,
+        "tags": [str(t) for t in found.tags],
+        "purpose": str(found.purpose),
+    }
+    step = max(1, found.size_requirements.multiple_of)
+    with contextlib.suppress(ModelLoadError):
+        graph = _trace(plain, channels, -(-64 // step) * step, free=True)
+        # A tracer writes down sizes that it should have followed: other sizes tell.
+        for multiple in (step, *(m for m in (8, 16, 32, 64) if m > step and m % step == 0)):
+            sizes = [(_up(a, multiple), _up(b, multiple)) for a, b in ((72, 104), (136, 40))]
+            worst = _differ(plain, graph, sizes, channels)
+            if worst <= _TOLERANCE:
+                return Exported(graph, 0, multiple, {**facts, "differs_from_torch": worst})
+    window = _up(WINDOW, step)
+    graph = _trace(plain, channels, window, free=False)
+    worst = _differ(plain, graph, [(window, window), (window, window)], channels)
+    if worst > _TOLERANCE:
+        raise ModelLoadError(
+            f"{found.architecture.id}: the graph differs from torch by {worst:g}",
+            expected=f"at most {_TOLERANCE:g}",
+            remedy="export it to ONNX where it was trained",
+        )
+    return Exported(graph, window, 1, {**facts, "differs_from_torch": worst})
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _trace(plain: Any, channels: int, side: int, *, free: bool) -> bytes:
+    import torch
+
+    path = Path("traced.onnx").resolve()
+    free_sides = {2: "h", 3: "w"}
+    try:
+        torch.onnx.export(
+            plain,
+            (torch.from_numpy(picture(channels, side, side))[None],),
+            path,
+            input_names=["x"],
+            output_names=["y"],
+            dynamic_axes={"x": free_sides, "y": free_sides} if free else None,
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    except (MemoryError, Refused):
+        raise
+    except Exception as error:
+        raise ModelLoadError(
+            f"a network that cannot be written as ONNX: {' '.join(str(error).split())[:300]}",
+            remedy="export it to ONNX where it was trained",
+        ) from error
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def _differ(plain: Any, graph: bytes, sizes: list[tuple[int, int]], channels: int) -> float:
+    """Return how far the graph is from torch, relative to the largest value; Inf: does not run."""
+    import torch
+
+    worst = 0.0
+    net = Net(graph)
+    for seed, (height, width) in enumerate(sizes):
+        planes = picture(channels, height, width, seed)
+        want = plain(torch.from_numpy(planes)[None]).numpy()[0]
+        try:
+            got = net.run(planes)
+        except OutOfMemory:
+            raise
+        except ModelLoadError:
+            return math.inf
+        if got.shape != want.shape or not np.isfinite(want).all():
+            return math.inf
+        largest = max(1.0, float(np.abs(want).max()))
+        worst = max(worst, float(np.abs(got - want).max()) / largest)
+    return worst
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """Read the weights, and nothing but weights.
+
+    Raises:
+        ModelLoadError: code in the file, compressed or overlapping parts, damage.
+    """
+    with open(path, "rb") as file:
+        head = file.read(16)
+    try:
+        if head[:4] == b"PK\x03\x04":
+            _vet_zip(path)
+            return _load(path)
+        if head[:1] == b"\x80":
+            _vet_names(_names_of_stream(path))
+            return _load(path)
+        if head[8:9] == b"{":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path, device="cpu"))
+    except (ModelLoadError, MemoryError, Refused):
+        raise
+    except Exception as error:
+        raise ModelLoadError(
+            f"a checkpoint that cannot be read: {' '.join(str(error).split())[:300]}",
+            remedy="the file is truncated, damaged or no checkpoint",
+        ) from error
+    raise ModelLoadError("no checkpoint", expected="the zip or pickle of torch.save, safetensors")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelLoadError(
+            f"a checkpoint that holds more than weights: {' '.join(str(error).split())[:300]}",
+            expected="tensors in dictionaries",
+            remedy="ask its author for safetensors",
+        ) from error
+    if not isinstance(state, dict):
+        raise ModelLoadError(f"a checkpoint of {type(state).__name__}", expected="a dictionary")
+    return state
+
+
+def _vet_zip(path: Path) -> None:
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if any("/code/" in p.filename or p.filename.endswith("constants.pkl") for p in parts):
+            raise ModelLoadError(
+                "a TorchScript archive: it holds a program",
+                expected="the weights alone",
+                remedy="save the state_dict of the model with torch.save or as safetensors",
+            )
+        total = sum(p.file_size for p in parts)
+        if total > size or any(p.compress_type != zipfile.ZIP_STORED for p in parts):
+            raise ModelLoadError(
+                f"a zip of {size} bytes that unfolds to {total}",
+                expected="parts stored as they are, as torch.save does",
+            )
+        pickles = [p for p in parts if p.filename.endswith(".pkl")]
+        if len(pickles) != 1:
+            raise ModelLoadError(f"a zip with {len(pickles)} pickles", expected="one data.pkl")
+        _vet_names(_names(io.BytesIO(archive.read(pickles[0]))))
+
+
+def _names_of_stream(path: Path) -> set[str]:
+    """Return the names that the pickles at the start of an old checkpoint call."""
+    names: set[str] = set()
+    with open(path, "rb") as file:
+        for _ in range(5):
+            if file.read(1) != b"\x80":
+                break
+            file.seek(-1, 1)
+            names |= _names(file)
+    return names
+
+
+def _names(stream: BinaryIO) -> set[str]:
+    """Return "module name" of everything one pickle imports, without loading it."""
+    names: set[str] = set()
+    pushed: list[str] = []
+    memo: dict[int, str] = {}
+    for code, argument, _ in pickletools.genops(stream):
+        if code.name in ("GLOBAL", "INST"):
+            names.add(str(argument))
+        elif code.name == "STACK_GLOBAL":
+            names.add(" ".join(pushed[-2:]))
+        elif code.name == "MEMOIZE":
+            memo[len(memo)] = pushed[-1] if pushed else ""
+        elif code.name.endswith("PUT"):
+            memo[int(argument or 0)] = pushed[-1] if pushed else ""
+        elif code.name.endswith("GET"):
+            pushed.append(memo.get(int(argument or 0), ""))
+        elif code.stack_after:
+            pushed.append(argument if isinstance(argument, str) else "")
+    return names
+
+
+def _vet_names(names: set[str]) -> None:
+    """Refuse a pickle that calls anything but the makers of tensors and plain containers."""
+    bad = sorted(n for n in names if not n.startswith("torch") and n not in _PLAIN_NAMES)
+    if bad:
+        raise ModelLoadError(
+            f"a checkpoint that would call {', '.join(n.replace(' ', '.') for n in bad[:5])}: "
+            "code, not weights",
+            expected="tensors in dictionaries",
+            remedy="do not open this file with anything else; ask its author for safetensors",
+        )
