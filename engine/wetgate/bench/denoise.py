@@ -7,7 +7,6 @@ noise as a start and then gets the strength with the highest PSNR, clip by clip.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from wetgate.bench.denoise_clips import (
 )
 from wetgate.bench.denoise_peers import Filtered
 from wetgate.bench.denoise_search import Best, Score, ScoreCache, best_of_peer, peers_for, score
+from wetgate.bench.material import data_folder
 from wetgate.bench.streaming import run_streaming
 from wetgate.bench.table import (
     BenchRow,
@@ -96,7 +96,7 @@ def run(*, quick: bool = False, data: Path | None = None, cache: Path | None = N
             `../shared/data`. Clips that are not there are skipped and counted.
         cache: where scores of peers are kept from run to run; None for the user's cache folder.
     """
-    found, skipped = clips(_data_folder(data), _QUICK_CLIPS if quick else None)
+    found, skipped = clips(data_folder(data), _QUICK_CLIPS if quick else None)
     if quick:
         found = [replace(c, frames=cropped(c.frames, *_QUICK_SIZE)) for c in found]
     kept = ScoreCache(cache or Path(platformdirs.user_cache_dir("wetgate")) / "bench-denoise")
@@ -125,12 +125,6 @@ def plan(found: Sequence[CleanClip], *, quick: bool) -> list[tuple[CleanClip, Co
         if not clip.dark or condition in DARK_CONDITIONS
     ]
     return sorted(cases, key=lambda case: not case[0].dark)
-
-
-def _data_folder(data: Path | None) -> Path | None:
-    named = os.environ.get("WETGATE_TEST_DATA")
-    folder = data or (Path(named) if named else Path("..") / "shared" / "data")
-    return folder if folder.is_dir() else None
 
 
 def run_wetgate(case: NoisyClip) -> Filtered:
