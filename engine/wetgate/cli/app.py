@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wetgate.cli import bench, inspect, jobs, recipes, simulate
+from wetgate.cli import bench, inspect, jobs, models, recipes, simulate, train
 from wetgate.cli.output import Output
 from wetgate.model.errors import Cancelled, OutOfMemory, WetgateError
 
@@ -50,7 +50,9 @@ app.command("inspect")(inspect.inspect)
 app.command("doctor")(inspect.doctor)
 app.command("simulate")(simulate.simulate)
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(models.app, name="models")
 app.command("bench")(bench.bench)
+app.command("train")(train.train)
 
 # The class that carries usage errors has had several homes; its name has stayed.
 _UsageTrouble: type[Exception] = next(

@@ -82,12 +82,12 @@ class Pictures:
         generated: float = 0.25,
     ) -> None:
         ordered = sorted(photographs, key=lambda p: p[0].file)
-        self.records = tuple(record for record, _ in ordered)
+        self._records = tuple(record for record, _ in ordered)
         self.generated = generated if ordered else 1.0
         self._train: list[NDArray[np.uint16]] = []
         self._held: list[NDArray[np.uint16]] = []
         for index, (_, picture) in enumerate(ordered):
-            target = self._held if index % _HELD_OUT == _HELD_OUT - 1 else self._train
+            target = self._held if _is_held(index) else self._train
             target.extend(_reduced(picture))
 
     @classmethod
@@ -126,6 +126,10 @@ class Pictures:
             _log.warning("photographs not at hand: %s", ", ".join(missing))
         return cls(list(found.values()), generated=generated)
 
+    def uses(self) -> tuple[tuple[PhotographRecord, bool], ...]:
+        """Return every photograph in memory and whether it is held out."""
+        return tuple((record, _is_held(i)) for i, record in enumerate(self._records))
+
     def crops(self, rng: np.random.Generator, count: int, size: int) -> NDArray[np.float32]:
         """Return `(count, size, size, 3)` training crops, 0-1, turned and mirrored at random."""
         return np.stack([self._crop(rng, size, self._train, self.generated) for _ in range(count)])
@@ -159,6 +163,10 @@ class Pictures:
         # A little exposure and color change: film is not balanced like a photograph.
         gain = rng.uniform(0.7, 1.1) * rng.uniform(0.92, 1.08, 3)
         return np.asarray(np.clip(crop * gain.astype(np.float32), 0.0, 1.0), np.float32)
+
+
+def _is_held(index: int) -> bool:
+    return index % _HELD_OUT == _HELD_OUT - 1
 
 
 def _window(rng: np.random.Generator, picture: NDArray[np.uint16], size: int) -> NDArray[np.uint16]:
