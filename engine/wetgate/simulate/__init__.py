@@ -10,7 +10,8 @@ from wetgate.simulate.camera import CameraSpec, Layer
 from wetgate.simulate.dirt import DirtSpec
 from wetgate.simulate.film import GrainSpec, expand_highlights, log_decode, log_encode
 from wetgate.simulate.presets import PRESETS, preset
-from wetgate.simulate.shot import DamagedFrame, DamagedShot, DamageSpec, Truth, damage_shot
+from wetgate.simulate.shot import DamagedShot, damage_shot
+from wetgate.simulate.spec import DamagedFrame, DamageSpec, Truth
 from wetgate.simulate.weave import WeaveSpec
 
 __all__ = [

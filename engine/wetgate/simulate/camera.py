@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from wetgate.model.errors import UsageError
 from wetgate.simulate.random import Domain, stream
-from wetgate.simulate.resample import sample_grid
+from wetgate.simulate.resample import sample_at, sample_grid
+from wetgate.simulate.weave import WeaveFrame
 
 _SHAKE_HERTZ = (0.35, 0.7, 1.3, 2.1, 3.4)
 
@@ -120,20 +121,43 @@ def view_of(
 
 
 def photograph(
-    layers: Sequence[Layer], views: Sequence[View], size: tuple[int, int]
+    layers: Sequence[Layer],
+    views: Sequence[View],
+    size: tuple[int, int],
+    weave: WeaveFrame | None = None,
 ) -> NDArray[np.float32]:
     """Compose the layers, the last one in front.
+
+    Args:
+        weave: where the film sits in the gate, when it is turned or bent there; the views are
+            then without offset.
 
     Raises:
         UsageError: when the camera leaves the rear layer.
     """
     _check_inside(layers[0], views[0], size)
-    result = sample_grid(layers[0].picture, size, views[0].origin, views[0].scale)
+    result = _sampled(layers[0].picture, views[0], size, weave)
     for layer, view in zip(layers[1:], views[1:], strict=True):
-        over = sample_grid(layer.picture, size, view.origin, view.scale)
-        cover = _coverage(layer, view, size)[..., None]
+        over = _sampled(layer.picture, view, size, weave)
+        cover = _coverage(layer, view, size, weave)[..., None]
         result = result + cover * (over - result)
     return result
+
+
+def _sampled(
+    picture: NDArray[np.float32], view: View, size: tuple[int, int], weave: WeaveFrame | None
+) -> NDArray[np.float32]:
+    if weave is None:
+        return sample_grid(picture, size, view.origin, view.scale)
+    film_x, film_y = film_grid(weave)
+    x, y = view.origin[0] + view.scale * film_x, view.origin[1] + view.scale * film_y
+    return sample_at(picture, x, y, view.scale)
+
+
+def film_grid(weave: WeaveFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the film coordinates `(x, y)` of every pixel, `(height, width)` each."""
+    y, x = np.mgrid[0 : weave.size[1], 0 : weave.size[0]].astype(np.float64)
+    return weave.film(x, y)
 
 
 def flow(
@@ -141,25 +165,36 @@ def flow(
     here: Sequence[View],
     there: Sequence[View],
     size: tuple[int, int],
+    weave: tuple[WeaveFrame, WeaveFrame] | None = None,
 ) -> NDArray[np.float32]:
     """Return how far each pixel moves from one frame to another, `(height, width, 2)`, px.
 
     Where layers overlap, the motion is that of the front one that covers half or more.
+
+    Args:
+        weave: of both frames, when the film is turned or bent; the views are then without offset.
     """
     y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
+    film_x, film_y = (x, y) if weave is None else weave[0].film(x, y)
     result: NDArray[np.float64] = np.zeros((size[1], size[0], 2), np.float64)
     for layer, a, b in zip(layers, here, there, strict=True):
         ratio, dx, dy = a.motion_to(b)
-        field = np.stack(((ratio - 1) * x + dx, (ratio - 1) * y + dy), axis=-1)
-        visible = _coverage(layer, a, size)[..., None] >= 0.5
+        if weave is None:
+            field = np.stack(((ratio - 1) * x + dx, (ratio - 1) * y + dy), axis=-1)
+        else:
+            to_x, to_y = weave[1].pixel(ratio * film_x + dx, ratio * film_y + dy)
+            field = np.stack((to_x - x, to_y - y), axis=-1)
+        visible = _coverage(layer, a, size, weave[0] if weave else None)[..., None] >= 0.5
         result = np.where(visible, field, result)
     return result.astype(np.float32)
 
 
-def _coverage(layer: Layer, view: View, size: tuple[int, int]) -> NDArray[np.float32]:
+def _coverage(
+    layer: Layer, view: View, size: tuple[int, int], weave: WeaveFrame | None
+) -> NDArray[np.float32]:
     if layer.alpha is None:
         return np.ones((size[1], size[0]), np.float32)
-    sampled = sample_grid(layer.alpha[..., None], size, view.origin, view.scale)[..., 0]
+    sampled = _sampled(layer.alpha[..., None], view, size, weave)[..., 0]
     clipped: NDArray[np.float32] = np.clip(sampled, 0, 1)
     return clipped
 

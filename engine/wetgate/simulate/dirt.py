@@ -1,16 +1,20 @@
-"""Dirt: specks and hairs that lie on one frame only, with their coverage."""
+"""Dirt: specks, hairs, blotches that lie on one frame only, with their coverage and a list."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgate.simulate.dirt_shapes import Placed, arc, blotch, fiber, fill, overlay, speck
 from wetgate.simulate.random import Domain, stream
 
-_OVERSAMPLE = 8
+Kind = Literal["speck", "hair", "fiber", "blotch", "overlay"]
+_MORE_LANE = 1
+_SEEN = 1 / 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +23,21 @@ class DirtSpec:
 
     Attributes:
         specks: mean number of specks a frame (Poisson).
-        hairs: mean number of hairs a frame (Poisson).
+        hairs: mean number of hairs a frame (Poisson): arcs.
         radius: median radius of a speck, px; log-normal with a spread of `radius_spread`.
         opacity: range of the coverage of one piece, 0-1.
-        bright_share: share of pieces that are bright (dirt on the negative); the rest are dark.
+        bright_share: share of pieces that are bright (dirt on the negative); the rest, on the
+            print, are dark.
         dark, bright: value that full coverage gives, in encoded units.
+        fibers: mean number of curled fibers a frame.
+        blotches: mean number of ragged clouds a frame.
+        blotch_radius: median radius of a blotch, px; spread as of specks.
+        clusters: mean number of clusters of specks a frame; each has `cluster_size` in the mean,
+            spread about its center with a standard deviation of `cluster_spread` px. (A
+            Neyman-Scott process: the parents Poisson, the children Poisson and normal.)
+        overlays: folder with a directory of RGBA pictures a class, of which `overlay_count` in
+            the mean are laid on a frame, the class drawn first, then the file.
+        overlay_extent: width of an overlay, share of the frame's height.
     """
 
     specks: float = 9.0
@@ -34,100 +48,172 @@ class DirtSpec:
     bright_share: float = 0.4
     dark: float = 0.09
     bright: float = 0.80
+    fibers: float = 0.0
+    blotches: float = 0.0
+    blotch_radius: float = 14.0
+    clusters: float = 0.0
+    cluster_size: float = 7.0
+    cluster_spread: float = 22.0
+    overlays: Path | None = None
+    overlay_count: float = 0.0
+    overlay_extent: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One piece of dirt.
+
+    Attributes:
+        identity: its number on the frame, from 1, in the order of laying.
+        kind: its shape; `source` is "class/file" of an overlay, else empty.
+        box: `(x0, y0, x1, y1)` px that it touches on the frame, half-open.
+        area: px that it covers, counted as shares, before `opacity`.
+        opacity: of the piece; `value` is what it would paint where opaque, encoded.
+    """
+
+    identity: int
+    kind: Kind
+    box: tuple[int, int, int, int]
+    area: float
+    opacity: float
+    value: float
+    is_bright: bool
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirtTruth:
+    """The dirt of one frame: `dirty = keep * picture + paint`, for every channel.
+
+    Attributes:
+        keep: float32 `(height, width)`: 1 - alpha of all that lies there.
+        paint: float32 `(height, width)`, encoded units.
+        blobs: what touches the frame.
+    """
+
+    keep: NDArray[np.float32]
+    paint: NDArray[np.float32]
+    blobs: tuple[Blob, ...]
+
+    @property
+    def alpha(self) -> NDArray[np.float32]:
+        """Return how much dirt covers, `(height, width)`, 0-1."""
+        result: NDArray[np.float32] = np.float32(1) - self.keep
+        return result
+
+    def apply(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Lay the dirt on a picture; where there is none it keeps the bits it had."""
+        hit = self.keep < 1
+        result = picture.copy()
+        result[hit] = self.keep[hit][:, None] * picture[hit] + self.paint[hit][:, None]
+        return result
+
+    def undo(self, dirty: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Invert `apply` where dirt is translucent; NaN where it is opaque."""
+        hit = self.keep < 1
+        result = dirty.copy()
+        left = np.where(self.keep > 0, self.keep, np.float32(np.nan))[hit][:, None]
+        result[hit] = (dirty[hit] - self.paint[hit][:, None]) / left
+        return result
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """An outline (or a line of some width) in px, how much it covers, and with what."""
-
-    points: NDArray[np.float64]
-    width: float | None
+    kind: Kind
+    placed: Placed
     opacity: float
-    value: float
+    is_bright: bool
+    source: str = ""
 
 
-def add_dirt(
-    encoded: NDArray[np.float32], spec: DirtSpec, seed: int, number: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lay the dirt of one frame on a picture.
-
-    Returns:
-        the dirty picture `(height, width, 3)` and the coverage `(height, width)`, 0-1. Where the
-        coverage is 0 the picture has the bits it had.
-    """
-    picture = encoded.copy()
-    coverage = np.zeros(encoded.shape[:2], np.float32)
-    for piece in _pieces(spec, seed, number, encoded.shape[1], encoded.shape[0]):
-        drawn = _draw(piece, encoded.shape[1], encoded.shape[0])
-        if drawn is None:
+def dirt_truth(spec: DirtSpec, seed: int, number: int, size: tuple[int, int]) -> DirtTruth:
+    """Return the dirt of one frame of `size` `(width, height)`."""
+    width, height = size
+    keep = np.ones((height, width), np.float32)
+    paint = np.zeros((height, width), np.float32)
+    blobs: list[Blob] = []
+    for piece in (*_plain(spec, seed, number, size), *_further(spec, seed, number, size)):
+        left, top, cover = piece.placed
+        x0, y0 = max(0, left), max(0, top)
+        x1, y1 = min(width, left + cover.shape[1]), min(height, top + cover.shape[0])
+        if x1 <= x0 or y1 <= y0:
             continue
-        area, cover = drawn
-        patch = picture[area]
-        patch += cover[..., None] * (np.float32(piece.value) - patch)
-        under = coverage[area]
-        under += cover * (1 - under)
-    return picture, coverage
+        inside = cover[y0 - top : y1 - top, x0 - left : x1 - left]
+        seen = inside > _SEEN
+        if not seen.any():
+            continue
+        inside = np.where(seen, inside, np.float32(0))
+        alpha = inside * np.float32(piece.opacity)
+        value = spec.bright if piece.is_bright else spec.dark
+        area = (slice(y0, y1), slice(x0, x1))
+        paint[area] += alpha * (np.float32(value) - paint[area])
+        keep[area] *= 1 - alpha
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        box = (x0 + columns[0], y0 + rows[0], x0 + columns[-1] + 1, y0 + rows[-1] + 1)
+        blobs.append(
+            Blob(
+                len(blobs) + 1,
+                piece.kind,
+                (int(box[0]), int(box[1]), int(box[2]), int(box[3])),
+                float(inside.sum(dtype=np.float64)),
+                piece.opacity,
+                value,
+                piece.is_bright,
+                piece.source,
+            )
+        )
+    return DirtTruth(keep, paint, tuple(blobs))
 
 
-def _pieces(spec: DirtSpec, seed: int, number: int, width: int, height: int) -> list[_Piece]:
+def _plain(spec: DirtSpec, seed: int, number: int, size: tuple[int, int]) -> list[_Piece]:
+    """Draw the specks and the arcs."""
     draw = stream(seed, Domain.DIRT, number)
     counts = draw.poisson(spec.specks), draw.poisson(spec.hairs)
     pieces = []
     for kind, count in enumerate(counts):
         for _ in range(count):
-            center = draw.uniform(0, 1, 2) * (width, height)
-            bright = draw.uniform() < spec.bright_share
+            center = draw.uniform(0, 1, 2) * size
+            is_bright = bool(draw.uniform() < spec.bright_share)
             opacity = float(draw.uniform(*spec.opacity))
-            value = spec.bright if bright else spec.dark
             if kind == 0:
-                points, line = _speck(draw, spec) + center, None
+                points = speck(draw, spec.radius, spec.radius_spread) + center
+                pieces.append(_Piece("speck", fill(points, None), opacity, is_bright))
             else:
-                points, line = _hair(draw, min(width, height)) + center, float(draw.uniform(1, 1.8))
-            pieces.append(_Piece(points, line, opacity, value))
+                points = arc(draw, min(size)) + center
+                line = fill(points, float(draw.uniform(1, 1.8)))
+                pieces.append(_Piece("hair", line, opacity, is_bright))
     return pieces
 
 
-def _speck(draw: np.random.Generator, spec: DirtSpec) -> NDArray[np.float64]:
-    corners = int(draw.integers(7, 14))
-    radius = spec.radius * math.exp(spec.radius_spread * float(draw.standard_normal()))
-    angles = np.sort(draw.uniform(0, 2 * math.pi, corners))
-    reach = radius * draw.uniform(0.6, 1.4, corners)
-    stretch = draw.uniform(0.6, 1.7)
-    return np.stack((reach * np.cos(angles) * stretch, reach * np.sin(angles) / stretch), axis=-1)
+def _further(spec: DirtSpec, seed: int, number: int, size: tuple[int, int]) -> list[_Piece]:
+    """Draw clusters, fibers, blotches and overlays."""
+    draw = stream(seed, Domain.DIRT, number, _MORE_LANE)
+    means = spec.clusters, spec.fibers, spec.blotches, spec.overlay_count if spec.overlays else 0.0
+    clusters, fibers, blotches, overlays = (int(draw.poisson(m)) for m in means)
+    pieces: list[_Piece] = []
 
+    def look() -> tuple[float, bool]:
+        return float(draw.uniform(*spec.opacity)), bool(draw.uniform() < spec.bright_share)
 
-def _hair(draw: np.random.Generator, extent: int) -> NDArray[np.float64]:
-    length = extent * draw.uniform(0.05, 0.16)
-    heading = draw.uniform(0, 2 * math.pi)
-    bend = draw.uniform(-2.5, 2.5) + draw.uniform(-3, 3) * np.linspace(-0.5, 0.5, 32)
-    direction = heading + np.cumsum(bend / 32)
-    steps = length / 32 * np.stack((np.cos(direction), np.sin(direction)), axis=-1)
-    points = np.cumsum(steps, axis=0)
-    centered: NDArray[np.float64] = points - points.mean(axis=0)
-    return centered
-
-
-def _draw(
-    piece: _Piece, width: int, height: int
-) -> tuple[tuple[slice, slice], NDArray[np.float32]] | None:
-    """Return the covered rows and columns and the coverage there, or None outside the picture."""
-    import cv2
-
-    margin = 2.0 + (piece.width or 0.0)
-    low = np.floor(piece.points.min(axis=0) - margin).astype(int)
-    high = np.ceil(piece.points.max(axis=0) + margin).astype(int)
-    x0, y0 = max(0, low[0]), max(0, low[1])
-    x1, y1 = min(width, high[0]), min(height, high[1])
-    if x1 <= x0 or y1 <= y0:
-        return None
-    # An exact area count on a finer grid: drawn hard, then averaged.
-    fine = np.zeros(((y1 - y0) * _OVERSAMPLE, (x1 - x0) * _OVERSAMPLE), np.uint8)
-    points = np.rint((piece.points - (x0, y0)) * _OVERSAMPLE).astype(np.int32)
-    if piece.width is None:
-        cv2.fillPoly(fine, [points], 1)
-    else:
-        thickness = max(1, round(piece.width * _OVERSAMPLE))
-        cv2.polylines(fine, [points], False, 1, thickness)
-    blocks = fine.reshape(y1 - y0, _OVERSAMPLE, x1 - x0, _OVERSAMPLE)
-    cover = blocks.mean(axis=(1, 3), dtype=np.float32) * np.float32(piece.opacity)
-    return (slice(y0, y1), slice(x0, x1)), cover
+    for _ in range(clusters):
+        parent = draw.uniform(0, 1, 2) * size
+        # A cluster fell on one side of the film: all its specks are dark, or all bright.
+        is_bright = look()[1]
+        for _ in range(int(draw.poisson(spec.cluster_size))):
+            center = parent + spec.cluster_spread * draw.standard_normal(2)
+            points = speck(draw, 0.6 * spec.radius, spec.radius_spread) + center
+            pieces.append(_Piece("speck", fill(points, None), look()[0], is_bright))
+    for _ in range(fibers):
+        points = fiber(draw, min(size)) + draw.uniform(0, 1, 2) * size
+        line = fill(points, float(draw.uniform(0.8, 2.2)))
+        pieces.append(_Piece("fiber", line, *look()))
+    for _ in range(blotches):
+        radius = spec.blotch_radius * np.exp(spec.radius_spread * float(draw.standard_normal()))
+        cloud = blotch(draw, float(radius), draw.uniform(0, 1, 2) * size)
+        pieces.append(_Piece("blotch", cloud, *look()))
+    for _ in range(overlays):
+        assert spec.overlays is not None  # or their mean is 0
+        center = draw.uniform(0, 1, 2) * size
+        name, path, placed = overlay(draw, spec.overlays, center, spec.overlay_extent * size[1])
+        pieces.append(_Piece("overlay", placed, *look(), f"{name}/{path.name}"))
+    return pieces

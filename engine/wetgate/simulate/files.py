@@ -19,8 +19,9 @@ from wetgate.io.options import WriteOptions
 from wetgate.model.box import Box
 from wetgate.model.errors import OutputError, TargetExists
 from wetgate.model.frame import Frame, SampleType, SourceHeader
-from wetgate.simulate.shot import DamagedFrame, DamagedShot
+from wetgate.simulate.shot import DamagedShot
 from wetgate.simulate.source import CleanSource
+from wetgate.simulate.spec import DamagedFrame
 
 RATE = Fraction(24)
 _FORMATS: dict[int | None, tuple[str, SampleType]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,9 @@ DENSITY_PER_CODE = 0.002
 _WHITE_CODE = 685.0
 _BLACK_CODE = 95.0
 _GAMMA = 0.6
-_CODES_PER_DECADE = _GAMMA / DENSITY_PER_CODE
-_BLACK = 10.0 ** ((_BLACK_CODE - _WHITE_CODE) / _CODES_PER_DECADE)
+CODES_PER_DECADE = _GAMMA / DENSITY_PER_CODE
+"""10-bit log codes that a factor of ten in light takes."""
+_BLACK = 10.0 ** ((_BLACK_CODE - _WHITE_CODE) / CODES_PER_DECADE)
 
 
 def log_encode(linear: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,14 +34,14 @@ def log_encode(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     data for the Cineon digital film system", 1995.
     """
     light = np.maximum(linear, np.float32(0)).astype(np.float64) * (1 - _BLACK) + _BLACK
-    code = _WHITE_CODE + _CODES_PER_DECADE * np.log10(light)
+    code = _WHITE_CODE + CODES_PER_DECADE * np.log10(light)
     result: NDArray[np.float32] = (code / 1023.0).astype(np.float32)
     return result
 
 
 def log_decode(encoded: NDArray[np.float32]) -> NDArray[np.float32]:
     """Invert `log_encode`."""
-    exponent = (encoded.astype(np.float64) * 1023.0 - _WHITE_CODE) / _CODES_PER_DECADE
+    exponent = (encoded.astype(np.float64) * 1023.0 - _WHITE_CODE) / CODES_PER_DECADE
     result: NDArray[np.float32] = ((10.0**exponent - _BLACK) / (1 - _BLACK)).astype(np.float32)
     return result
 
@@ -65,7 +67,9 @@ class GrainSpec:
 
     The grain of one channel is `sigma(D) * g`, with `g` a stationary Gaussian field of variance 1.
     Its power spectrum is the square of the sampled kernel's transform (`spectrum`), and
-    `sigma(D)**2 = gain**2 * (floor**2 + granularity**2 * D)`.
+    `sigma(D)**2 = gain**2 * (floor**2 + granularity**2 * D)`. With `disk` the spectrum is that of
+    the Boolean model of thin coverage, `(2 J1(v) / v)**2` with `v = 2 pi disk f`, seen through the
+    aperture.
 
     Source of the square-root law: Nutting, "On the absorption of light in heterogeneous media",
     Phil. Mag. 26, 1913. The Gaussian-blurred field stands for the Boolean grain model seen through
@@ -78,6 +82,9 @@ class GrainSpec:
         radius: standard deviation of the Gaussian aperture, px; 0 gives white noise.
         channel_gain: factor on sigma for red, green, blue (the blue layer is coarsest).
         correlation: correlation between any two channels, 0-1.
+        disk: radius of the grains of the Boolean model, px; 0 leaves the aperture alone.
+        density: of the film that the grain lies on: "negative" is dense where the scene is
+            bright, "print" where it is dark (density 0 at the top code).
     """
 
     granularity: float = 0.042
@@ -85,13 +92,17 @@ class GrainSpec:
     radius: float = 0.7
     channel_gain: tuple[float, float, float] = (1.0, 0.9, 1.35)
     correlation: float = 0.25
+    disk: float = 0.0
+    density: Literal["negative", "print"] = "negative"
 
     def sigma(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the grain's standard deviation at `encoded` log values, in encoded units.
 
-        Density is that above code 0. Shape `(..., 3)` in and out.
+        Density is that above code 0, or below the top code on a print. Shape `(..., 3)` in and
+        out.
         """
-        density = np.maximum(encoded, np.float32(0)) * np.float32(1023 * DENSITY_PER_CODE)
+        height = encoded if self.density == "negative" else 1 - encoded
+        density = np.maximum(height, np.float32(0)) * np.float32(1023 * DENSITY_PER_CODE)
         gains = np.asarray(self.channel_gain, np.float32)
         deviation = np.sqrt(np.float32(self.floor**2) + np.float32(self.granularity**2) * density)
         result: NDArray[np.float32] = deviation * gains / np.float32(1023 * DENSITY_PER_CODE)
@@ -106,10 +117,38 @@ class GrainSpec:
         result: NDArray[np.float64] = taps / np.sqrt(np.sum(taps**2))
         return result
 
+    def kernel_2d(self) -> NDArray[np.float64]:
+        """Return the grain's shape under the aperture, `(size, size)`; its squares sum to 1."""
+        taps = self.kernel()
+        if self.disk <= 0:
+            return np.outer(taps, taps)
+        reach = taps.size // 2 + math.ceil(self.disk + 0.5)
+        fine = 8
+        axis = (np.arange((2 * reach + 1) * fine) + 0.5) / fine - reach - 0.5
+        cell = np.hypot(axis[:, None], axis[None, :]) <= self.disk
+        # A grain is averaged over each pixel before the aperture sees it.
+        grain = cell.reshape(2 * reach + 1, fine, 2 * reach + 1, fine).mean(axis=(1, 3))
+        for tap_axis in (0, 1):
+            grain = np.apply_along_axis(np.convolve, tap_axis, grain, taps, "same")
+        result: NDArray[np.float64] = grain / np.sqrt(np.sum(grain**2))
+        return result
+
+    def spectrum_2d(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the power density at frequencies `x` and `y` (one shape), cycles/px; mean 1."""
+        kernel = self.kernel_2d()
+        offsets = np.arange(kernel.shape[0]) - kernel.shape[0] // 2
+        across = np.cos(2 * np.pi * np.multiply.outer(x, offsets))
+        down = np.cos(2 * np.pi * np.multiply.outer(y, offsets))
+        # The kernel is symmetric: its transform is real, a sum of products of cosines.
+        transform = np.einsum("...j,jk,...k->...", down, kernel, across)
+        result: NDArray[np.float64] = transform**2
+        return result
+
     def spectrum(self, frequency: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the power density along one axis at `frequency`, cycles/px; its mean is 1.
 
-        The two-dimensional density is the product of the two axes'.
+        The two-dimensional density is the product of the two axes' (without `disk`; with it,
+        `spectrum_2d`).
         """
         taps = self.kernel()
         offsets = np.arange(taps.size) - taps.size // 2
@@ -123,18 +162,24 @@ def grain_field(
 ) -> NDArray[np.float32]:
     """Return the unit grain of one frame, float32 `(height, width, 3)`, variance 1 a channel."""
     taps = spec.kernel()
-    reach = taps.size // 2
+    kernel = spec.kernel_2d() if spec.disk > 0 else None
+    reach = taps.size // 2 if kernel is None else kernel.shape[0] // 2
     height, width = shape
     # Made with a margin, so that the field is stationary up to the edge.
     white = stream(seed, Domain.GRAIN, number).standard_normal(
         (height + 2 * reach, width + 2 * reach, 3), dtype=np.float32
     )
-    tall = np.zeros((height, *white.shape[1:]), np.float32)
     field = np.zeros((height, width, 3), np.float32)
-    for k, weight in enumerate(taps.astype(np.float32)):
-        tall += weight * white[k : k + height]
-    for k, weight in enumerate(taps.astype(np.float32)):
-        field += weight * tall[:, k : k + width]
+    if kernel is None:
+        tall = np.zeros((height, *white.shape[1:]), np.float32)
+        for k, weight in enumerate(taps.astype(np.float32)):
+            tall += weight * white[k : k + height]
+        for k, weight in enumerate(taps.astype(np.float32)):
+            field += weight * tall[:, k : k + width]
+    else:
+        for row, column in zip(*np.nonzero(kernel), strict=True):
+            weight = np.float32(kernel[row, column])
+            field += weight * white[row : row + height, column : column + width]
     covariance = np.full((3, 3), spec.correlation) + (1 - spec.correlation) * np.eye(3)
     mix = np.linalg.cholesky(covariance).astype(np.float32)
     # Summed by hand: a matrix product may order its sums by the number of threads.

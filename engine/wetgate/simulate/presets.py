@@ -8,7 +8,7 @@ from types import MappingProxyType
 from wetgate.model.errors import UsageError
 from wetgate.simulate.dirt import DirtSpec
 from wetgate.simulate.film import GrainSpec
-from wetgate.simulate.shot import DamageSpec
+from wetgate.simulate.spec import DamageSpec
 from wetgate.simulate.weave import WeaveSpec
 
 

@@ -23,6 +23,13 @@ class Domain(IntEnum):
     DIRT = 3
     WEAVE = 4
     NOISE = 5
+    LENS = 6
+    FADE = 7
+    SCRATCH = 8
+    FLICKER = 9
+    SENSOR = 10
+    ACTION = 11
+    SCENE = 12
 
 
 def stream(seed: int, domain: Domain, frame: int = 0, lane: int = 0) -> np.random.Generator:

@@ -18,7 +18,8 @@ from wetgate.io.sequence import FrameSequence, find_sequence
 from wetgate.model.errors import ColorSpaceUnknown, FrameReadError, UnsupportedImage, UsageError
 from wetgate.simulate.camera import CameraSpec
 from wetgate.simulate.film import expand_highlights
-from wetgate.simulate.shot import CleanShot, DamageSpec
+from wetgate.simulate.shot import CleanShot
+from wetgate.simulate.spec import DamageSpec
 
 FILM_SPACE = "wetgate:cineon_rec709_scene"
 """Interop id of the space that `film.log_encode` gives."""
