@@ -24,7 +24,14 @@ def _upscale(**params: object) -> Operator:
     return factory(**params)
 
 
-_FACTORIES: Mapping[str, Factory] = {"denoise": _denoise, "upscale": _upscale}
+def _model(**params: object) -> Operator:
+    from wetgate.operators.imported.operator import ModelOperator
+
+    factory: Factory = ModelOperator
+    return factory(**params)
+
+
+_FACTORIES: Mapping[str, Factory] = {"denoise": _denoise, "model": _model, "upscale": _upscale}
 
 
 def operator_names() -> tuple[str, ...]:
