@@ -38,6 +38,7 @@ FILE_SUFFIXES = (*WEIGHT_SUFFIXES, ".md", ".txt", ".json", ".png")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -254,6 +255,9 @@ def _read_scalar(allowed: Sequence[Any], value: Any, where: str) -> Any:
     if type(value) in allowed or (value is None and type(None) in allowed):
         if isinstance(value, float) and not math.isfinite(value):
             raise _bad(f"{where} = {value}", "a finite number")
+        # Cards of others are printed: nothing in them may steer a terminal.
+        if isinstance(value, str) and _CONTROL.search(value):
+            raise _bad(f"{where} = {value!r}", "text without control characters")
         return value
     if float in allowed and type(value) is int:
         return float(value)

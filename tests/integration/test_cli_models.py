@@ -1,0 +1,172 @@
+"""`wetgate models`: what is said, what is refused, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from wetgate.backends.record import keep
+from wetgate.cli.app import run
+from wetgate.weights import find_model
+
+from tests.support.nets import make_package
+
+Words = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "user-models"
+    monkeypatch.setenv("WETGATE_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], models: Path) -> Words:
+    def call(*words: str) -> tuple[int, str, str]:
+        code = run(["models", *words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_package_is_added_listed_shown_verified_and_removed(
+    say: Words, models: Path, tmp_path: Path
+) -> None:
+    made = make_package(tmp_path / "theirs", name="small")
+    code, out, _ = say("add", str(made.folder))
+    assert code == 0 and "CC0-1.0, commercial use allowed" in out
+    assert find_model("small").folder == models / "small"
+    assert say("add", str(made.folder))[0] == 6
+    assert say("add", str(made.folder), "--overwrite")[0] == 0
+
+    code, out, _ = say("list")
+    assert code == 0 and "small" in out and "CC0-1.0" in out and "added" in out
+    (record,) = [e for e in events(say("list", "--json")[1]) if e["card"]["name"] == "small"]
+    assert record["digest"] == made.card.digest and record["shipped"] is False
+
+    code, out, _ = say("show", "small")
+    assert code == 0 and made.card.files["model.onnx"] in out and made.card.digest in out
+    assert say("show", "small", "--markdown")[1].startswith("## small")
+    assert say("show", "smal")[0] == 6
+
+    code, out, _ = say("verify", "small")
+    assert code == 0 and "SHA-256" in out
+    (models / "small" / "model.onnx").write_bytes(b"changed")
+    code, out, err = say("verify", "--json")
+    assert code == 6
+    (bad,) = [e for e in events(out) if not e["ok"]]
+    assert bad["name"] == "small" and "SHA-256" in bad["message"] and "SHA-256" in err
+
+    assert say("remove", "small")[0] == 0
+    assert not (models / "small").exists()
+    assert say("remove", "small")[0] == 6
+    for name in ("../theirs", ".", str(made.folder)):
+        assert say("remove", name)[0] == 2
+    assert made.folder.is_dir()
+
+
+def test_what_ships_is_neither_removed_nor_shadowed(
+    say: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = make_package(tmp_path / "shipped", name="ours")
+    for module in ("wetgate.weights.library", "wetgate.weights"):
+        monkeypatch.setattr(f"{module}.shipped_folder", lambda: tmp_path / "shipped")
+    assert say("remove", "ours")[0] == 2
+    other = make_package(tmp_path / "other", name="ours", seed=2)
+    code, _, err = say("add", str(other.folder))
+    assert code == 6 and "--name" in err
+    assert say("add", str(other.folder), "--name", "mine")[0] == 0
+    assert find_model("ours").card == shipped.card
+
+
+def test_noncommercial_weights_need_the_word(say: Words, models: Path, tmp_path: Path) -> None:
+    made = make_package(tmp_path, name="nc", licence="CC-BY-NC-4.0", commercial=False)
+    code, _, err = say("add", str(made.folder))
+    assert code == 6 and "CC-BY-NC-4.0" in err and "--accept-noncommercial" in err
+    assert not (models / "nc").exists()
+    assert say("add", str(made.folder), "--accept-noncommercial")[0] == 0
+    assert "NON-COMMERCIAL" in say("list")[1]
+
+
+def test_a_bundle_carries_models_over(say: Words, models: Path, tmp_path: Path) -> None:
+    for name, free in (("one", True), ("two", False)):
+        make_package(models, name=name, commercial=free)
+    target = tmp_path / "carry"
+    code, out, _ = say("bundle", "one", "two", "--out", str(target))
+    assert code == 0 and "2 models" in out
+    written = target.with_suffix(".wetgate-models")
+    assert say("bundle", "one", "--out", str(written))[0] == 2
+    say("remove", "one")
+    say("remove", "two")
+    code, _, err = say("add", str(written))
+    assert code == 6 and "two" in err and not (models / "one").exists()
+    assert say("add", str(written), "--name", "one")[0] == 0
+    assert say("add", str(written), "--accept-noncommercial", "--overwrite")[0] == 0
+    assert find_model("two").card.commercial is False
+    assert say("add", str(written), "--name", "three")[0] == 6
+
+
+def test_foreign_weights_go_through_the_importer(
+    say: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Path
+) -> None:
+    importers = pytest.importorskip("wetgate.importers")
+    asked: dict[str, Any] = {}
+
+    def imported(source: str, **options: Any) -> Any:
+        asked.update(options, source=source)
+        return make_package(options["destination"], name="theirs", generative=True)
+
+    monkeypatch.setattr(importers, "import_model", imported)
+    code, out, _ = say("add", "realesrgan-x4plus", "--licence", "BSD-3-Clause")
+    assert code == 0 and "generative" in out and "archival" in out
+    assert asked["source"] == "realesrgan-x4plus" and asked["licence"] == "BSD-3-Clause"
+    assert asked["destination"] == models and asked["accept_noncommercial"] is False
+
+
+def test_quantize_calibrates_on_what_the_engine_fed_the_network(
+    say: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Path
+) -> None:
+    made = make_package(models, name="small", task="denoise", planes_in=3, width=16)
+    plate = tmp_path / "plate"
+    plate.mkdir()
+    for number in range(1, 10):
+        (plate / f"p.{number:04d}.dpx").write_bytes(b"")
+    seen: dict[str, Any] = {}
+
+    def render(options: Any) -> None:
+        seen["frames"] = list(options.frames)
+        seen["steps"] = [(s.operator, dict(s.params)) for s in options.recipe.steps]
+        rng = np.random.default_rng(1)
+        for _ in range(4):
+            keep("small", rng.random((3, 64, 96), dtype=np.float32))
+
+    monkeypatch.setattr("wetgate.render.job.run_job", render)
+    code, out, err = say("quantize", "small", "--calibrate", str(plate), "--json")
+    assert code == 0, err
+    assert seen["steps"] == [("denoise", {"net": "small"})]
+    assert seen["frames"] == [1, 4, 7]
+    (event,) = events(out)
+    copy = find_model("small-int8")
+    assert event["digest"] == copy.card.digest and copy.card.precision == "int8"
+    assert event["psnr_db"] > 40 and event["loss_db"]["40"] > event["loss_db"]["30"] > 0
+    assert made.card.digest in copy.card.origin
+    assert say("quantize", "small", "--calibrate", str(plate))[0] == 6
+    assert say("quantize", "small-int8", "--calibrate", str(plate), "--overwrite")[0] == 6
+
+
+def test_a_network_that_no_operator_runs_cannot_be_calibrated_blindly(
+    say: Words, models: Path, tmp_path: Path
+) -> None:
+    make_package(models, name="other", task="generic")
+    code, _, err = say("quantize", "other", "--calibrate", str(tmp_path))
+    assert code == 2 and "--recipe" in err
