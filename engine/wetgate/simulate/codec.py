@@ -7,9 +7,10 @@ thread, no wall-clock rate control), and a frame coded alone is another picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal
 
@@ -88,13 +89,11 @@ class CodecSpec:
             raise UsageError("a JPEG has no fields", remedy="leave `interlaced` out")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CodecResult:
     """What came out of the decoder, and how much was lost where.
 
     Attributes:
-        frames: float32 `(frame, height, width, 3)` R'G'B': the exact float conversion of
-            `planes`, neither rounded nor clipped.
         planes: the decoder's own 8-bit 4:2:0 codes.
         quality: float32 `(frame,)` of the last generation: mean H.264 QP (0-51, step size doubles
             every 6), mean MPEG-2 qscale (1-31, step size proportional), or the JPEG quality.
@@ -105,13 +104,20 @@ class CodecResult:
         generation_quality: float32 `(generation, frame)`.
     """
 
-    frames: NDArray[np.float32]
     planes: Planes
     quality: NDArray[np.float32]
     quality_map: NDArray[np.float32]
     frame_types: tuple[str, ...]
     frame_bytes: NDArray[np.int64]
     generation_quality: NDArray[np.float32]
+
+    @cached_property
+    def frames(self) -> NDArray[np.float32]:
+        """Return R'G'B' `(frame, height, width, 3)`: the exact float conversion of `planes`.
+
+        Neither rounded nor clipped. Made when first asked for; `planes.rgb` makes one frame.
+        """
+        return self.planes.to_rgb()
 
     @property
     def bytes(self) -> int:
@@ -170,16 +176,16 @@ def encode_decode(
     return compress(frames, spec)
 
 
-def compress(frames: NDArray[np.float32], spec: CodecSpec) -> CodecResult:
-    """Code and decode a clip as `spec` says; see `encode_decode`."""
-    if frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
-        raise UsageError(f"frames of shape {frames.shape}", expected="(frame, height, width, 3)")
-    if not np.isfinite(frames).all():
-        raise UsageError("NaN or infinite values cannot be coded")
+def compress(frames: Iterable[NDArray[np.float32]], spec: CodecSpec) -> CodecResult:
+    """Code and decode a clip as `spec` says; see `encode_decode`.
+
+    Frames are taken one by one, and only their 8-bit codes are kept.
+    """
     av = _av()
     video = spec.codec != "jpeg"
-    coded = planes_from_rgb(frames, video_coding(spec.matrix)) if video else None
-    codes = None if video else _codes(frames)
+    checked = _checked(frames)
+    coded = planes_from_rgb(checked, video_coding(spec.matrix)) if video else None
+    codes = None if video else np.stack([_codes(frame) for frame in checked])
     passes: list[_Pass] = []
     for _ in range(spec.generations):
         if coded is not None:
@@ -192,7 +198,6 @@ def compress(frames: NDArray[np.float32], spec: CodecSpec) -> CodecResult:
     last = passes[-1]
     qualities = np.stack([p.quality_map.mean(axis=(1, 2)) for p in passes])
     return CodecResult(
-        frames=last.planes.to_rgb(),
         planes=last.planes,
         quality=qualities[-1],
         quality_map=last.quality_map,
@@ -210,6 +215,23 @@ def _av() -> ModuleType:
             "compression needs PyAV, which is not installed", remedy='pip install "wetgate[movie]"'
         ) from error
     return av
+
+
+def _checked(frames: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    size: tuple[int, ...] | None = None
+    for frame in frames:
+        if frame.ndim != 3 or frame.shape[-1] != 3 or not frame.size:
+            raise UsageError(
+                f"a frame of shape {frame.shape}", expected="a clip (frame, height, width, 3)"
+            )
+        if size is not None and frame.shape != size:
+            raise UsageError(f"frames of {size} and of {frame.shape}", expected="one size")
+        if not np.isfinite(frame).all():
+            raise UsageError("NaN or infinite values cannot be coded")
+        size = frame.shape
+        yield frame
+    if size is None:
+        raise UsageError("there are no frames to code")
 
 
 def _codes(frames: NDArray[np.float32]) -> NDArray[np.uint8]:

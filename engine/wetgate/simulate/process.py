@@ -38,9 +38,8 @@ class Series:
         terms = 1
         if self.memory > 0:
             terms = max(1, math.ceil(math.log(_SMALLEST) / math.log(self.memory)))
-        powers = self.memory ** np.arange(terms)
-        scaled: NDArray[np.float64] = powers / math.sqrt(float(np.sum(powers**2)))
-        return scaled
+        powers = np.power(self.memory, np.arange(terms, dtype=np.float64)).astype(np.float64)
+        return powers / math.sqrt(float(np.sum(powers**2)))
 
     def at(
         self, seed: int, domain: Domain, number: int, lane: int = 0

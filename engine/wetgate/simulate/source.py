@@ -24,6 +24,9 @@ from wetgate.simulate.spec import DamageSpec
 FILM_SPACE = "wetgate:cineon_rec709_scene"
 """Interop id of the space that `film.log_encode` gives."""
 
+VIDEO_SPACE = "g24_rec709_scene"
+"""Interop id of the space that `shot.video_encode` gives."""
+
 _LINEAR = "lin_rec709_scene"
 _PHOTO_SUFFIXES = (".jpg", ".jpeg")
 _PHOTO_FRAMES = FrameRange.from_numbers(range(1001, 1025))
@@ -142,13 +145,14 @@ def _to_input(
     if spec.encoding == "as-is":
         return picture
     linear = config.processor(space, _LINEAR).apply(picture)
-    # A rendered picture has lost its highlights; film would not have.
-    rendered = config.encoding(space) == "sdr-video"
+    # A rendered picture has lost its highlights; film would not have, and video loses them again.
+    rendered = config.encoding(space) == "sdr-video" and spec.encoding == "film-log"
     return expand_highlights(linear, _PEAK) if rendered else linear
 
 
 def _output_space(space: str, spec: DamageSpec, config: ColorConfig) -> str:
-    return config.resolve(FILM_SPACE) if spec.encoding == "film-log" else space
+    own = {"film-log": FILM_SPACE, "video": VIDEO_SPACE}.get(spec.encoding)
+    return config.resolve(own) if own else space
 
 
 def _photo_space(path: Path, input_space: str | None, config: ColorConfig) -> str:

@@ -12,6 +12,7 @@ H.264 Annex E, type 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +46,10 @@ class Planes:
 
     def to_rgb(self) -> NDArray[np.float32]:
         """Return R'G'B' `(frame, height, width, 3)`, neither rounded nor clipped."""
-        return np.stack([self._frame(k) for k in range(len(self))])
+        return np.stack([self.rgb(k) for k in range(len(self))])
 
-    def _frame(self, index: int) -> NDArray[np.float32]:
+    def rgb(self, index: int) -> NDArray[np.float32]:
+        """Return R'G'B' of one frame, `(height, width, 3)`, neither rounded nor clipped."""
         luma = self.luma[index].astype(np.float32)
         centered = self.coding.full_range
         chroma = [
@@ -66,10 +68,13 @@ JPEG_CODING = Coding(bits=8, matrix="bt601", matrix_stated=True, full_range=True
 """The coding of a JFIF file."""
 
 
-def planes_from_rgb(frames: NDArray[np.float32], coding: Coding) -> Planes:
+def planes_from_rgb(
+    frames: NDArray[np.float32] | Iterable[NDArray[np.float32]], coding: Coding
+) -> Planes:
     """Convert R'G'B' `(frame, height, width, 3)`, 0-1 between black and white, to 4:2:0 codes.
 
-    Rounded to the nearest code; what lies beyond codes 0 and 255 is clipped to them.
+    Frames are taken one by one, and only their codes are kept: rounded to the nearest, and what
+    lies beyond 0 and 255 is clipped to them.
     """
     made = [_encode(frame, coding) for frame in frames]
     luma, blue, red = (np.stack([m[k] for m in made]) for k in range(3))
