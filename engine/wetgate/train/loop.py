@@ -170,8 +170,10 @@ def _loss(net: Net, batch: Batch, device: str, half: bool) -> Tensor:
         change = net(_tensor(batch.x, device))
     change = change.float()
     if batch.limit is not None:
-        limit = torch.from_numpy(batch.limit).to(device)
+        limit = torch.as_tensor(batch.limit, device=device)
         change = torch.maximum(torch.minimum(change, limit), -limit)
+    if batch.unit is not None:
+        change = change * torch.from_numpy(batch.unit).to(device)
     error = _tensor(batch.base, device) + change - _tensor(batch.target, device)
     loss = torch.sqrt(error * error + _SOFT * _SOFT)
     if batch.weight is not None:

@@ -39,14 +39,22 @@ class Batch:
     Attributes:
         x: what the network sees. base: the classical result it corrects. target: the truth.
         weight: `(n, 1, 1, 1)` factor on the loss of each picture, or None for 1.
-        limit: `(n, c, h, w)` or `(n, 1, 1, 1)` bound on the correction either way, or None.
+        limit: bound on what the network returns either way, one or `(n, c, h, w)`, or None.
+        unit: `(n, c, h, w)` or `(n, 1, 1, 1)` what its output is multiplied with, or None for 1.
     """
 
     x: Planes
     base: Planes
     target: Planes
     weight: Planes | None = None
-    limit: Planes | None = None
+    limit: float | Planes | None = None
+    unit: Planes | None = None
+
+    def change(self, output: Planes) -> Planes:
+        """Return the correction that an output of the network stands for."""
+        if self.limit is not None:
+            output = np.clip(output, -self.limit, self.limit)
+        return output if self.unit is None else output * self.unit
 
 
 class Task(Protocol):

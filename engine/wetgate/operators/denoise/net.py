@@ -64,7 +64,7 @@ class NetChoice:
 
 def net_halo(name: str) -> int:
     """Return the px of context that a network and the guard need."""
-    return find_model(name).card.halo + 2 * BLOCK
+    return find_model(name).card.halo + 2 + 2 * BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class SpatialNet:
         session = self.nets.session(self.nets.spatial)
         color = (_color(p) for p in (base, window.center, sigma))
         planes = spatial_planes(*color, flatness=noise.flatness)
-        change = _run(session, planes, window.region, base.shape[2])
+        change = _run(session, planes, window.region, sigma)
         out, held = guarded(base, change, window.center, sigma, window.region)
         return Judged(tile_of(window, out), None, _notes(session, held))
 
@@ -145,8 +145,8 @@ class TemporalNet(Pass):
         inner = window.tile.grown(net_halo(self.nets.temporal))
         rows, columns = _reflect_into(inner, window)
         planes = np.ascontiguousarray(planes[:, rows][:, :, columns])
-        change = _run(session, planes, inner, base.shape[2])
         cut = np.ix_(rows, columns)
+        change = _run(session, planes, inner, sigma[cut])
         out, held = guarded(base[cut], change, window.center[cut], sigma[cut], inner)
         clean = np.ascontiguousarray(out[window.tile.within(inner)])
         if noise.clips:
@@ -160,8 +160,16 @@ _NET_BYTES = 420
 """Planes in and out, and what one tile of the network holds, per px of a tile."""
 
 
+SPATIAL_PLANES = 13
+
+
 def spatial_planes(base: Pixels, noisy: Pixels, sigma: Pixels, *, flatness: float) -> Planes:
-    """Return the ten planes of the spatial network, `(10, height, width)`.
+    """Return the planes of the spatial network, `(13, height, width)`.
+
+    Three each: detail of `base` and what the passes removed, both in deviations of the noise and
+    compressed; `base` itself; the deviation on a log scale. Then the flatness. In units of the
+    noise a correction looks the same at every level of it, and no value of an HDR picture is
+    large.
 
     Args:
         base: result of the classical passes. noisy: what they were given.
@@ -169,29 +177,59 @@ def spatial_planes(base: Pixels, noisy: Pixels, sigma: Pixels, *, flatness: floa
         flatness: spectral flatness of the noise, 1 for white.
     """
     height, width, _ = base.shape
-    planes = np.empty((10, height, width), np.float32)
-    planes[0:3] = base.transpose(2, 0, 1)
-    planes[3:6] = (noisy - base).transpose(2, 0, 1)
-    planes[6:9] = sigma.transpose(2, 0, 1)
-    planes[9] = flatness
+    planes = np.empty((SPATIAL_PLANES, height, width), np.float32)
+    here, unit = base.transpose(2, 0, 1), _unit(sigma)
+    planes[0:3] = _compressed((here - _softened(here)) * unit)
+    planes[3:6] = _compressed((noisy.transpose(2, 0, 1) - here) * unit)
+    planes[6:9] = _compressed(here)
+    planes[9:12] = np.log2(sigma.transpose(2, 0, 1) * np.float32(255) + np.float32(0.5)) / 6
+    planes[12] = flatness
     return planes
 
 
 def temporal_planes(
-    base: Pixels, noisy: Pixels, sigma: Pixels, *, flatness: float, warped: Sequence[Planes | None]
+    base: Pixels,
+    noisy: Pixels,
+    sigma: Pixels,
+    *,
+    flatness: float,
+    warped: Sequence[Planes | None],
 ) -> Planes:
     """Return the planes of the temporal network: those of the spatial one, then its neighbors'.
 
     Args:
         warped: of each of four neighbors `(3, h, w)`, aligned; None where there is none. The
-            network sees how they differ from `base`.
+            network sees how they differ from `base`, in deviations of the noise.
     """
-    here = base.transpose(2, 0, 1)
-    planes = np.zeros((10 + 3 * len(warped), *base.shape[:2]), np.float32)
-    planes[:10] = spatial_planes(base, noisy, sigma, flatness=flatness)
+    here, unit = base.transpose(2, 0, 1), _unit(sigma)
+    planes = np.zeros((SPATIAL_PLANES + 3 * len(warped), *base.shape[:2]), np.float32)
+    planes[:SPATIAL_PLANES] = spatial_planes(base, noisy, sigma, flatness=flatness)
     for k, there in enumerate(warped):
         if there is not None:
-            np.subtract(there, here, out=planes[10 + 3 * k : 13 + 3 * k])
+            first = SPATIAL_PLANES + 3 * k
+            planes[first : first + 3] = _compressed((there - here) * unit)
+    return planes
+
+
+def _unit(sigma: Pixels) -> Planes:
+    floor = np.float32(1e-5)
+    return np.asarray(1 / np.maximum(sigma.transpose(2, 0, 1), floor), np.float32)
+
+
+def _compressed(values: Planes) -> Planes:
+    """Return values as they are below 1 and on a log scale far above."""
+    return np.asarray(2 * np.arcsinh(values / 2), np.float32)
+
+
+def _softened(planes: Planes) -> Planes:
+    """Return the mean of 5 x 5 px, edges repeated; sums of a fixed order, whatever the tile."""
+    for axis in (1, 2):
+        pad = [(0, 0)] * 3
+        pad[axis] = (2, 2)
+        wide = np.pad(planes, pad, mode="edge")
+        size = planes.shape[axis]
+        parts = [np.take(wide, np.arange(k, k + size), axis=axis) for k in range(5)]
+        planes = (parts[0] + parts[1] + parts[2] + parts[3] + parts[4]) * np.float32(0.2)
     return planes
 
 
@@ -270,11 +308,12 @@ def _color_planes(planes: Planes | None) -> Planes | None:
     return np.repeat(planes, 3, axis=0)
 
 
-def _run(session: Session, planes: Planes, region: Box, channels: int) -> Pixels:
+def _run(session: Session, planes: Planes, region: Box, sigma: Pixels) -> Pixels:
+    """Return the correction in the working encoding: the network speaks in deviations."""
     change = apply_net(session, planes, origin=(region.y0, region.x0)).transpose(1, 2, 0)
-    if channels == 1:
+    if sigma.shape[2] == 1:
         change = change.mean(axis=2, keepdims=True)
-    return np.ascontiguousarray(change, np.float32)
+    return np.ascontiguousarray(change * sigma, np.float32)
 
 
 def _reflect_into(inner: Box, window: Window) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

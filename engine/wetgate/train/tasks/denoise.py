@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.operators.denoise.net import correction_limit, spatial_planes
+from wetgate.operators.denoise.net import LIMIT, SPATIAL_PLANES, spatial_planes
 from wetgate.train.nets import Net, SmallUNet
 from wetgate.train.pictures import Pictures
 from wetgate.train.shards import Example, make_shards
@@ -28,6 +28,10 @@ _CLIPS_PER_SHARD = 10
 _HELD_SEED = 1_000_003
 _CROP = 64
 _STILL_SHARE = 0.5
+PLANE_NAMES = (
+    *(f"{name}.{c}" for name in ("detail", "residual", "base", "sigma") for c in "rgb"),
+    "flatness",
+)
 _ERROR = 0.05
 """Relative error of the noise level that the network is told; measured profiles err that much."""
 
@@ -50,8 +54,8 @@ class Task:
         self._held_clips: list[dict[str, NDArray[np.generic]]] = []
 
     def make_net(self) -> Net:
-        """Return a U-Net from ten planes to three."""
-        return SmallUNet(10, 3, width=self._width, deep=self._deep)
+        """Return a U-Net from the planes of the stage to three."""
+        return SmallUNet(SPATIAL_PLANES, 3, width=self._width, deep=self._deep)
 
     def prepare(self, folder: Path, pictures: Pictures, seed: int) -> None:
         """Make the noisy pictures and run the classical passes on them."""
@@ -95,8 +99,7 @@ class Task:
             ours, twins = [], []
             for parts in group:
                 one = stacked([example_of(*(np.asarray(p, np.float32) for p in parts))])
-                change = np.clip(predict(one.x), -_limit(one), _limit(one))
-                ours.append(psnr(one.base + change, one.target))
+                ours.append(psnr(one.base + one.change(predict(one.x)), one.target))
                 twins.append(psnr(one.base, one.target))
             figures[f"{name} dB"] = float(np.mean(ours))
             figures[f"twin {name} dB"] = float(np.mean(twins))
@@ -106,12 +109,7 @@ class Task:
         """Return the card's facts."""
         return {
             "task": "denoise",
-            "inputs": (
-                *(f"base.{c}" for c in "rgb"),
-                *(f"residual.{c}" for c in "rgb"),
-                *(f"sigma.{c}" for c in "rgb"),
-                "flatness",
-            ),
+            "inputs": (*PLANE_NAMES,),
             "outputs": ("correction.r", "correction.g", "correction.b"),
             "color_encoding": "log or display-referred working encoding of denoise",
             "temporal_radius": 0,
@@ -175,26 +173,20 @@ def packed(law: NoiseLaw) -> NDArray[np.float32]:
 def example_of(
     clean: Planes, noisy: Planes, base: Planes, law: Planes, *, error: float = 1.0
 ) -> tuple[Planes, ...]:
-    """Return x, base, target as planes, the limit and the weight of one example."""
+    """Return x, base, target and deviation as planes, and the weight of one example."""
     variance = law[:3] + law[3:6] * np.clip(base, 0.0, 1.0)
     sigma = (np.sqrt(variance) * error).astype(np.float32)
     x = spatial_planes(base, noisy, sigma, flatness=float(law[6]))
-    planes = [np.ascontiguousarray(p.transpose(2, 0, 1)) for p in (base, clean)]
-    limit = correction_limit(sigma).transpose(2, 0, 1)
+    planes = [np.ascontiguousarray(p.transpose(2, 0, 1)) for p in (base, clean, sigma)]
     level = float(np.sqrt(variance).mean())
     weight = np.full((1, 1, 1), ((25 / 255) / (level + 3 / 255)) ** 0.6, np.float32)
-    return x, *planes, np.ascontiguousarray(limit), weight
+    return x, *planes, weight
 
 
 def stacked(examples: list[tuple[Planes, ...]]) -> Batch:
     """Stack what `example_of` returned."""
-    x, base, target, limit, weight = (np.stack(parts) for parts in zip(*examples, strict=True))
-    return Batch(x, base, target, weight=weight, limit=limit)
-
-
-def _limit(batch: Batch) -> Planes:
-    assert batch.limit is not None
-    return batch.limit
+    x, base, target, unit, weight = (np.stack(parts) for parts in zip(*examples, strict=True))
+    return Batch(x, base, target, weight=weight, unit=unit, limit=LIMIT)
 
 
 def _half(pixels: NDArray[np.float32]) -> NDArray[np.float16]:

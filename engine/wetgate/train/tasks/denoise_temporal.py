@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import Pixels, pixels_of
-from wetgate.operators.denoise.net import NetChoice, SpatialNet, TemporalNet, temporal_planes
+from wetgate.operators.denoise.net import (
+    SPATIAL_PLANES,
+    NetChoice,
+    SpatialNet,
+    TemporalNet,
+    temporal_planes,
+)
 from wetgate.operators.denoise.operator import DenoiseOperator
 from wetgate.operators.denoise.passes import temporal_inputs
 from wetgate.operators.denoise.shot import shot_noise
@@ -18,7 +24,7 @@ from wetgate.train.nets import Net, SmallUNet
 from wetgate.train.pictures import Pictures
 from wetgate.train.shards import Example, make_shards
 from wetgate.train.task import Batch, Planes, Predict
-from wetgate.train.tasks.denoise import example_of, packed, psnr, stacked
+from wetgate.train.tasks.denoise import PLANE_NAMES, example_of, packed, psnr, stacked
 from wetgate.train.tasks.denoise_data import (
     LENGTH,
     analysis_of,
@@ -52,8 +58,8 @@ class Task:
         self._held: list[dict[str, NDArray[np.generic]]] = []
 
     def make_net(self) -> Net:
-        """Return a U-Net from 22 planes to three."""
-        return SmallUNet(10 + 3 * _NEIGHBORS, 3, width=self._width, deep=self._deep)
+        """Return a U-Net from the planes of the stage to three."""
+        return SmallUNet(SPATIAL_PLANES + 3 * _NEIGHBORS, 3, width=self._width, deep=self._deep)
 
     def prepare(self, folder: Path, pictures: Pictures, seed: int) -> None:
         """Run every stage before the network on noisy clips."""
@@ -79,9 +85,7 @@ class Task:
                     one = stacked(
                         [_example(*(np.asarray(p, np.float32) for p in _parts(shard, i, t)))]
                     )
-                    assert one.limit is not None
-                    change = np.clip(predict(one.x), -one.limit, one.limit)
-                    ours.append(psnr(one.base + change, one.target))
+                    ours.append(psnr(one.base + one.change(predict(one.x)), one.target))
                     twins.append(psnr(one.base, one.target))
         return {"clips dB": float(np.mean(ours)), "twin clips dB": float(np.mean(twins))}
 
@@ -90,10 +94,7 @@ class Task:
         return {
             "task": "denoise-temporal",
             "inputs": (
-                *(f"base.{c}" for c in "rgb"),
-                *(f"residual.{c}" for c in "rgb"),
-                *(f"sigma.{c}" for c in "rgb"),
-                "flatness",
+                *PLANE_NAMES,
                 *(f"neighbor{k:+d}.{c}" for k in (-2, -1, 1, 2) for c in "rgb"),
             ),
             "outputs": ("correction.r", "correction.g", "correction.b"),
@@ -160,8 +161,8 @@ def _parts(shard: Mapping[str, NDArray[np.generic]], i: int, t: int) -> list[NDA
 def _example(
     clean: Pixels, noisy: Pixels, base: Pixels, around: Pixels, law: Planes
 ) -> tuple[Planes, ...]:
-    x, *rest = example_of(clean, noisy, base, law)
+    _, *rest = example_of(clean, noisy, base, law)
     warped = [around[..., 3 * k : 3 * k + 3].transpose(2, 0, 1) for k in range(_NEIGHBORS)]
-    sigma = x[6:9].transpose(1, 2, 0)
+    sigma = rest[2].transpose(1, 2, 0)
     planes = temporal_planes(base, noisy, sigma, flatness=float(law[6]), warped=warped)
     return planes, *rest
