@@ -36,6 +36,7 @@ class DenoiseOperator:
         grain_keep: share of what was removed that is mixed back, 0 (none) to 1 (the source).
         net: "auto" for the shipped networks, "none" for the classical passes alone, or the name
             or folder of a model package that stands in for the spatial network.
+        temporal_net: the same for the temporal network; unused with net="none".
         backend, precision: what runs the networks; see `wetgate.backends`.
 
     Caveats:
@@ -48,6 +49,7 @@ class DenoiseOperator:
     sigma_scale: float = 1.0
     grain_keep: float = 0.0
     net: str = "none"
+    temporal_net: str = "auto"
     backend: str = "auto"
     precision: str = "fp32"
 
@@ -96,7 +98,8 @@ class DenoiseOperator:
         """Return the spatial and the temporal model package, or nothing."""
         if self.net == "none":
             return ()
-        return (SPATIAL if self.net == "auto" else self.net), TEMPORAL
+        temporal = TEMPORAL if self.temporal_net == "auto" else self.temporal_net
+        return (SPATIAL if self.net == "auto" else self.net), temporal
 
     def without_network(self) -> DenoiseOperator:
         """Return the classical passes alone."""
