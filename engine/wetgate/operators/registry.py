@@ -10,10 +10,31 @@ from wetgate.operators.base import Operator
 Factory = Callable[..., Operator]
 
 
+def _deartifact(**params: object) -> Operator:
+    from wetgate.operators.deartifact.operator import DeartifactOperator
+
+    factory: Factory = DeartifactOperator
+    return factory(**params)
+
+
+def _deblur(**params: object) -> Operator:
+    from wetgate.operators.deblur.operator import DeblurOperator
+
+    factory: Factory = DeblurOperator
+    return factory(**params)
+
+
 def _denoise(**params: object) -> Operator:
     from wetgate.operators.denoise.operator import DenoiseOperator
 
     factory: Factory = DenoiseOperator
+    return factory(**params)
+
+
+def _denoise_upscale(**params: object) -> Operator:
+    from wetgate.operators.denoise_upscale.operator import DenoiseUpscaleOperator
+
+    factory: Factory = DenoiseUpscaleOperator
     return factory(**params)
 
 
@@ -31,7 +52,14 @@ def _model(**params: object) -> Operator:
     return factory(**params)
 
 
-_FACTORIES: Mapping[str, Factory] = {"denoise": _denoise, "model": _model, "upscale": _upscale}
+_FACTORIES: Mapping[str, Factory] = {
+    "deartifact": _deartifact,
+    "deblur": _deblur,
+    "denoise": _denoise,
+    "model": _model,
+    "denoise-upscale": _denoise_upscale,
+    "upscale": _upscale,
+}
 
 
 def operator_names() -> tuple[str, ...]:

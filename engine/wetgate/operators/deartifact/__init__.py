@@ -1,0 +1,1 @@
+"""Take the traces of block coding out of a clip; see README.md."""

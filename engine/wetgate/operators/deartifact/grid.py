@@ -1,0 +1,229 @@
+"""Find the block grid that a codec left in a clip, without side data.
+
+Two traces are looked for on each axis. The gradient jumps more across block borders than inside
+blocks. And blocks are sparse: at the codec's own phase more samples of an 8-point transform are
+next to nothing than at any other. Loop filters hide the first, fine texture the second; together
+they tell. The grid of H.264 (4 and 8 inside 16 px), MPEG-2 and JPEG (8 px) has a period of 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 8
+LEAST_SIZE = 64
+"""Smaller frames have too few blocks to tell, px."""
+
+_Luma = NDArray[np.float32]
+_Float = NDArray[np.float64]
+_SEEN = 0.05
+"""Excess of the border's jump, as a share of the usual one, that weighs as much as..."""
+_SPARSE = 0.006
+"""... this much more of the samples next to nothing. Clean photographs stay near these."""
+_NOTHING = 1.0 / 255.0
+_FIRST_FINE = 3
+_ROWS = 16
+_STRIP = 32
+_DARK = 1e-3
+_MOST_EXCESS = 4.0
+SURE = 7.0
+SURE_ELSEWHERE = 14.0
+"""Least score of a grid that is believed in, for blocks that start in the corner of the frame, as
+they do unless somebody cropped, and elsewhere. Clean pictures gave up to 8, at any phase."""
+_TIMES_DOUBT = 6.0
+"""Least sum over both axes of the border's excess in units of its doubt: a few strong edges that
+happen to lie on the grid have as much doubt as excess. One axis may have a quarter of it."""
+_PERIODS = np.arange(5.0, 40.0, 1.0 / 64.0)
+_HARMONICS = (1, 2, 3)
+_SURE_BROKEN = 6.0
+"""Power of the weakest harmonic, when the profile has unit variance, that a grid must show."""
+_WHOLE = 1.0 / 16.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """What the frames of a shot show of a grid.
+
+    Attributes:
+        jump: `(2, 8)` for x and y: excess of the gradient's jump at each phase over the mean of
+            the others, as a share of the median of all.
+        doubt: standard error of `jump`, from how it differs from place to place.
+        height: the same excess in the unit of the frames.
+        sparse: `(2, 8)`: share of fine samples next to nothing at each phase, less the mean of
+            the others.
+        halves: `(2, 16)`: as `jump` with a period of 16.
+        profiles: per axis the mean jump at every place, as a share of its surroundings.
+    """
+
+    jump: _Float
+    doubt: _Float
+    height: _Float
+    sparse: _Float
+    halves: _Float
+    profiles: tuple[_Float, _Float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockGrid:
+    """A grid that was found.
+
+    Attributes:
+        period: px from border to border: 4, 8 or 16, or a broken number after a resize.
+        offset: `(x, y)` of a block corner, px from the frame's corner; (0, 0) where broken.
+        score: how much speaks for it; see `SURE`.
+        height: mean excess of the gradient's jump at its borders, in the unit of the frames.
+    """
+
+    period: float
+    offset: tuple[int, int]
+    score: float
+    height: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether blocks lie on whole pixels, so that transforms can be aligned with them."""
+        return self.period in (4.0, 8.0, 16.0)
+
+
+def traces(frames: Sequence[_Luma]) -> Traces:
+    """Measure frames of one shot, luma 0-1 `(height, width)` of `LEAST_SIZE` px or more each way.
+
+    Raises:
+        ValueError: for no frames, or frames that are too small.
+    """
+    if not frames or min(min(f.shape) for f in frames) < LEAST_SIZE:
+        raise ValueError(f"frames of {LEAST_SIZE} x {LEAST_SIZE} px or more are needed")
+    jump, doubt, height, sparse = (np.empty((2, BLOCK)) for _ in range(4))
+    halves = np.empty((2, 2 * BLOCK))
+    profiles = []
+    for axis in (0, 1):
+        turned = [f.T if axis == 0 else f for f in frames]
+        steps = [_jumps(np.asarray(f, np.float64).T) for f in turned]
+        cells = np.mean([_excess(s, BLOCK, share=True) for s in steps], axis=0)
+        jump[axis] = cells.mean(axis=(0, 2))
+        doubt[axis] = cells.std(axis=(0, 2)) / np.sqrt(cells.shape[0] * cells.shape[2])
+        height[axis] = np.mean(
+            [_excess(s, BLOCK, share=False).mean(axis=(0, 2)) for s in steps], axis=0
+        )
+        wide = np.mean([_excess(s, 2 * BLOCK, share=True).mean(axis=(0, 2)) for s in steps], axis=0)
+        halves[axis] = np.roll(wide, BLOCK)  # places 8, 9, ... start in the second half of 16
+        few = np.mean([_sparseness(f) for f in turned], axis=0)
+        sparse[axis] = (few - few.mean()) * BLOCK / (BLOCK - 1)
+        profiles.append(_profile(steps))
+    # Axis 0 above is along rows of the transposed frame: y. Callers read x first.
+    order = [1, 0]
+    return Traces(
+        jump=jump[order],
+        doubt=doubt[order],
+        height=height[order],
+        sparse=sparse[order],
+        halves=halves[order],
+        profiles=(profiles[1], profiles[0]),
+    )
+
+
+def find_grid(found: Traces) -> BlockGrid | None:
+    """Return the grid that the traces show, or None."""
+    evidence = found.jump / _SEEN + found.sparse / _SPARSE
+    offset = int(np.argmax(evidence[0])), int(np.argmax(evidence[1]))
+    broken = _broken(found)
+    least = SURE if offset == (0, 0) else SURE_ELSEWHERE
+    if broken is not None:  # a resized grid leaves traces of whole ones too
+        least = 2 * SURE_ELSEWHERE
+    both = list(enumerate(offset))
+    score = float(sum(evidence[a, k] for a, k in both))
+    times = [float(found.jump[a, k] / max(found.doubt[a, k], 1e-12)) for a, k in both]
+    lasting = sum(times) >= _TIMES_DOUBT and min(times) >= 0.25 * _TIMES_DOUBT
+    if score < least or not lasting or any(evidence[a, k] < 1.0 for a, k in both):
+        return broken
+    height = float(np.mean([found.height[a, k] for a, k in enumerate(offset)]))
+    period = _period(found, offset)
+    return BlockGrid(period=period, offset=offset, score=score, height=max(height, 0.0))
+
+
+def _period(found: Traces, offset: tuple[int, int]) -> float:
+    """Tell 4, 8 and 16 px apart by how much the borders between show."""
+    here = float(np.mean([found.jump[a, offset[a]] for a in (0, 1)]))
+    between = float(np.mean([found.jump[a, (offset[a] + 4) % BLOCK] for a in (0, 1)]))
+    if here > 0.0 and between > 0.5 * here:
+        return 4.0
+    pairs = [sorted(found.halves[a, [offset[a], offset[a] + BLOCK]]) for a in (0, 1)]
+    weak, strong = np.mean(pairs, axis=0)
+    return 16.0 if weak < 0.35 * strong else 8.0
+
+
+def _broken(found: Traces) -> BlockGrid | None:
+    """Look for a grid whose period is no whole number, as a resize leaves it.
+
+    Borders are a train of impulses, so every harmonic of their frequency must stand out; the
+    pattern that the resize itself leaves has one or two frequencies only.
+    """
+    both = np.full(_PERIODS.size, np.inf)
+    for harmonic in _HARMONICS:
+        power = np.ones(_PERIODS.size)
+        for profile in found.profiles:
+            place = np.arange(profile.size)
+            wave = np.exp(-2j * np.pi * harmonic * place[None] / _PERIODS[:, None])
+            power *= np.abs(wave @ profile) ** 2 / profile.size
+        both = np.minimum(both, np.sqrt(power))
+    best = int(np.argmax(both))
+    period = float(_PERIODS[best])
+    if both[best] < _SURE_BROKEN or abs(period / BLOCK - round(period / BLOCK)) < _WHOLE / BLOCK:
+        return None
+    height = float(np.mean(np.max(found.height, axis=1)))
+    return BlockGrid(period=period, offset=(0, 0), score=float(both[best]), height=max(height, 0.0))
+
+
+def _jumps(lines: _Float) -> _Float:
+    """Return the gradient's jump before place 8, 9, ... of axis 0, whole periods of 16 of it."""
+    steps = np.diff(lines, axis=0)
+    jumps = np.abs(steps[1:-1] - 0.5 * (steps[:-2] + steps[2:]))[6:]
+    return jumps[: len(jumps) // 16 * 16]
+
+
+def _excess(jumps: _Float, period: int, *, share: bool) -> _Float:
+    """Return how much each phase exceeds the mean of the others, `(periods, phase, strips)`."""
+    strips = max(jumps.shape[1] // _STRIP, 1)
+    wide = jumps[:, : strips * _STRIP].reshape(jumps.shape[0], strips, -1).mean(axis=2)
+    blocks = wide.reshape(-1, period, strips)
+    if share:
+        usual = np.median(blocks, axis=1, keepdims=True)
+        blocks = np.minimum(blocks / (usual + _DARK), _MOST_EXCESS)
+    others = (blocks.sum(axis=1, keepdims=True) - blocks) / (period - 1)
+    return np.asarray(blocks - others, np.float64)
+
+
+def _profile(jumps: Sequence[_Float]) -> _Float:
+    """Return the mean jump against its surroundings at every place, standardised."""
+    line = np.mean([np.minimum(j, 8 * np.median(j) + _DARK).mean(axis=1) for j in jumps], axis=0)
+    wide = np.pad(line, BLOCK, mode="reflect")
+    around = np.mean([wide[k : k + line.size] for k in range(2 * BLOCK + 1)], axis=0)
+    ratio = np.minimum(line / (around + _DARK), _MOST_EXCESS) - 1.0
+    standard: _Float = (ratio - ratio.mean()) / max(float(ratio.std()), 1e-12)
+    return standard
+
+
+def _sparseness(luma: _Luma) -> _Float:
+    """Return the share of fine samples next to nothing at each of 8 phases along a row."""
+    rows, columns = luma.shape
+    count = (columns - 2 * BLOCK) // BLOCK
+    lines = luma[: rows // _ROWS * _ROWS].astype(np.float32)
+    fine = block_basis()[_FIRST_FINE:].T
+    found = np.empty(BLOCK)
+    for phase in range(BLOCK):
+        blocks = lines[:, BLOCK + phase : BLOCK + phase + BLOCK * count]
+        samples = blocks.reshape(lines.shape[0], count, BLOCK) @ fine
+        found[phase] = np.mean(np.abs(samples) < _NOTHING)
+    return found
+
+
+def block_basis() -> NDArray[np.float32]:
+    """Return the orthonormal DCT-II of 8 samples, one basis function a row."""
+    k, n = np.mgrid[0:BLOCK, 0:BLOCK]
+    basis = 0.5 * np.cos(np.pi * (2 * n + 1) * k / (2 * BLOCK))
+    basis[0] = np.sqrt(1 / BLOCK)
+    return np.asarray(basis, np.float32)

@@ -1,0 +1,235 @@
+"""The deartifact operator: block grid and quality from the pixels, shifted transforms, a net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from wetgate.operators.base import (
+    Analysis,
+    Footprint,
+    FrameReader,
+    FrameSurvey,
+    Judged,
+    OperatorSpec,
+    PairSurvey,
+    Pixels,
+    Provenance,
+    SourceFacts,
+    Stage,
+    Window,
+)
+from wetgate.operators.deartifact import classical, net
+from wetgate.operators.deartifact.classical import Strength, change_to_pixels, to_planes
+from wetgate.operators.deartifact.grid import LEAST_SIZE, find_grid, traces
+from wetgate.operators.deartifact.quality import estimate_error
+from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
+
+MODEL = "wg-deartifact"
+"""The shipped network."""
+
+_SAMPLES = 8
+_WEAK = 0.5
+"""Share of the error taken for a grid that lies on no whole pixels."""
+_BYTES = 260
+_NET_BYTES = 420
+_SURVEY_BYTES = 1 + 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeartifactOperator:
+    """Remove blocking and mosquito noise of H.264, MPEG-2 and JPEG.
+
+    Args:
+        strength: factor on the estimated coding error (0.25-2); 1 trusts the estimate.
+        net: "auto" for the shipped network, "none" for the classical step alone, or the name or
+            folder of a model package that stands in for it.
+        backend, precision: what runs the network; see `wetgate.backends`.
+
+    Caveats:
+        A shot without traces of a block grid is returned bit for bit, and so is one of frames
+        under 64 px. After a resize there is no grid on whole pixels: the period is reported, and
+        the classical step runs at half strength without projection and without network.
+    """
+
+    strength: float = 1.0
+    net: str = "auto"
+    backend: str = "auto"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if not 0.25 <= self.strength <= 2.0:
+            raise ValueError(f"strength must lie in 0.25-2, got {self.strength}")
+
+    @property
+    def spec(self) -> OperatorSpec:
+        """Return the declared facts."""
+        footprints = [stage.footprint for stage in self.stages]
+        return OperatorSpec(
+            name="deartifact",
+            version=1,
+            footprint=Footprint(
+                temporal_radius=sum(f.temporal_radius for f in footprints),
+                halo=sum(f.halo for f in footprints),
+                bytes_per_pixel=max(f.bytes_per_pixel for f in footprints),
+            ),
+            working_space="source",
+            provenance=Provenance.INFERRED if self.models() else Provenance.FILTERED,
+            needs_analysis=True,
+        )
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the classical step, then the network's correction of it."""
+        if self.net == "none":
+            return (_Classical(self.strength),)
+        choice = net.NetChoice(self.models()[0], self.backend, self.precision)
+        return (_Classical(self.strength, exact_output=True), _Correction(self.strength, choice))
+
+    def models(self) -> tuple[str, ...]:
+        """Return the model package that runs, if any."""
+        if self.net == "none":
+            return ()
+        return (MODEL if self.net == "auto" else self.net,)
+
+    def without_network(self) -> DeartifactOperator:
+        """Return the classical step alone."""
+        return replace(self, net="none")
+
+    def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
+        """Find the block grid of a shot and estimate how far coding moved its pixels.
+
+        Returns:
+            `error`: RMS error of luma, 0 where no grid was found; `period`, `offset` (x, y) and
+            `score` of the grid, see `grid.BlockGrid`.
+        """
+        if min(facts.width, facts.height) < LEAST_SIZE:
+            return {"error": 0.0}
+        count = min(_SAMPLES, len(frames))
+        picks = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+        luma = [np.nan_to_num(to_planes(read(frames[k]))[0]) for k in picks]
+        found = traces(luma)
+        grid = find_grid(found)
+        if grid is None:
+            return {"error": 0.0}
+        error = estimate_error(luma, found, grid) if grid.is_whole else _WEAK * grid.height
+        return {
+            "error": float(error),
+            "period": float(grid.period),
+            "offset": [int(v) for v in grid.offset],
+            "score": round(float(grid.score), 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """What the stages read of the analysis; `offset` is None without a grid on whole pixels."""
+
+    error: float
+    offset: tuple[int, int] | None
+
+
+def _coding(analysis: Analysis, strength: float) -> _Coding | None:
+    """Return the shot's coding, or None where nothing is to be done."""
+    error = cast(float, analysis["error"]) * strength
+    if error <= 0.0:
+        return None
+    x, y = cast(Sequence[int], analysis["offset"])
+    whole = cast(float, analysis["period"]) in (4.0, 8.0, 16.0)
+    return _Coding(error, (x, y) if whole else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flowing:
+    """What both stages share: flow between neighbors."""
+
+    strength: float
+
+    def survey_frame(
+        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
+    ) -> FrameSurvey | None:
+        """Make the picture that flow is estimated on; None where nothing is to be done."""
+        if _coding(analysis, self.strength) is None:
+            return None
+        return flow_picture(to_planes(whole)[0], 0.0, 1.0, 1.0)
+
+    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
+        """Estimate flow."""
+        return estimate_flow(cast(FlowPicture, here), cast(FlowPicture, there))
+
+
+@dataclass(frozen=True, slots=True)
+class _Classical(_Flowing):
+    exact_output: bool = False
+
+    @property
+    def footprint(self) -> Footprint:
+        return Footprint(
+            temporal_radius=1,
+            halo=classical.HALO,
+            bytes_per_pixel=_BYTES,
+            survey_bytes_per_pixel=_SURVEY_BYTES,
+            exact_output=self.exact_output,
+        )
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+        coding = _coding(analysis, self.strength)
+        source = _tile_of(window, window.center)
+        if coding is None:
+            return source
+        frames = [
+            to_planes(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
+        ]
+        change = classical.restore(window, frames, coding.error, coding.offset, Strength())
+        tile = window.tile.within(window.region)
+        moved: Pixels = source + change_to_pixels(change[:, tile[0], tile[1]])
+        return moved
+
+
+@dataclass(frozen=True, slots=True)
+class _Correction(_Flowing):
+    choice: net.NetChoice
+
+    @property
+    def footprint(self) -> Footprint:
+        return Footprint(
+            temporal_radius=1,
+            halo=self.choice.halo + net.WARP_HALO,
+            bytes_per_pixel=_NET_BYTES,
+            survey_bytes_per_pixel=_SURVEY_BYTES,
+        )
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
+        coding = _coding(analysis, self.strength)
+        base = _tile_of(window, window.previous[len(window.previous) // 2])
+        if coding is None or coding.offset is None:
+            return base
+        planes = net.net_planes(window, coding.error, coding.offset)
+        inner = window.tile.grown(self.choice.halo)
+        rows, columns = inner.within(window.region)
+        seen = np.ascontiguousarray(planes[:, rows, columns])
+        change, notes = net.run(self.choice, seen, inner)
+        bounded, held = net.corrected(base, change, coding.error, inner)
+        tile = window.tile.within(inner)
+        pixels: Pixels = base + change_to_pixels(bounded[:, tile[0], tile[1]])
+        return Judged(pixels, None, (*notes, net.NOTE) if held else notes)
+
+
+def _tile_of(window: Window, pixels: Pixels) -> Pixels:
+    return np.ascontiguousarray(pixels[window.tile.within(window.region)])
+
+
+def report(analysis: Mapping[str, object]) -> str:
+    """Say in words what an analysis found."""
+    error = cast(float, analysis["error"])
+    if error <= 0.0:
+        return "no traces of block coding; the shot is left as it is"
+    period = cast(float, analysis["period"])
+    x, y = cast(Sequence[int], analysis["offset"])
+    where = f"{period:g} px blocks from ({x}, {y})"
+    if period not in (4.0, 8.0, 16.0):
+        where = f"blocks of {period:.2f} px, resized after coding: classical and weak"
+    return f"{where}, estimated error {255 * error:.2f} codes of 255"

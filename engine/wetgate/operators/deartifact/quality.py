@@ -1,0 +1,102 @@
+"""Estimate how far block coding moved the pixels of a shot, without side data.
+
+The figure wanted is the RMS error of luma. It is read off what coding leaves behind: how much
+gradients jump at block borders, how many samples of the 8x8 transform are next to nothing in
+each band, how much energy there is, and how all that differs between the codec's own grid and
+the grid half a block away. A linear model of these turns them into the logarithm of the error;
+its coefficients are in `quality.json`, fitted on coded clips whose truth is known by
+`wetgate.train.tasks.deartifact.fit_quality`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.operators.deartifact.grid import BLOCK, BlockGrid, Traces, block_basis
+
+_Luma = NDArray[np.float32]
+_CODES = 255.0
+_LITTLE = 0.02
+_BANDS = ((1, 2), (3, 5), (6, 9), (10, 14))
+"""Lowest and highest sum of the two frequency indices."""
+_NEAR = (0.5, 1.0, 2.0)
+LEAST, MOST = 0.3 / _CODES, 16.0 / _CODES
+"""Errors that the fit has seen; the estimate stays between them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityModel:
+    """`log(error in 8-bit codes) = intercept + weights . (features - mean) / deviation`."""
+
+    intercept: float
+    weights: tuple[float, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def error(self, features: NDArray[np.float64]) -> float:
+        """Return the RMS error of luma, in the unit of pixels of range 0-1."""
+        away = np.clip((features - np.array(self.mean)) / np.array(self.deviation), -4.0, 4.0)
+        log_codes = self.intercept + float(np.array(self.weights) @ away)
+        return float(np.clip(np.exp(log_codes) / _CODES, LEAST, MOST))
+
+
+@lru_cache(maxsize=1)
+def quality_model() -> QualityModel:
+    """Return the fitted model that comes with wetgate."""
+    text = (resources.files(__package__) / "quality.json").read_text("utf-8")
+    stored = json.loads(text)
+    return QualityModel(
+        intercept=float(stored["intercept"]),
+        weights=tuple(stored["weights"]),
+        mean=tuple(stored["mean"]),
+        deviation=tuple(stored["deviation"]),
+    )
+
+
+def features(frames: Sequence[_Luma], found: Traces, grid: BlockGrid) -> NDArray[np.float64]:
+    """Return what the model looks at, of luma 0-1 and a grid on whole pixels."""
+    x, y = grid.offset
+    jump = float(np.mean([found.jump[0, x], found.jump[1, y]]))
+    sparse = float(np.mean([found.sparse[0, x], found.sparse[1, y]]))
+    here = np.mean([_spectrum(f, (x, y)) for f in frames], axis=0)
+    there = np.mean([_spectrum(f, (x + 4, y + 4)) for f in frames], axis=0)
+    return np.array(
+        [
+            np.log(max(jump, 0.0) + _LITTLE),
+            np.log(_CODES * grid.height + _LITTLE),
+            np.log(max(sparse, 0.0) + _LITTLE),
+            *here,
+            *(here - there),
+        ]
+    )
+
+
+def estimate_error(frames: Sequence[_Luma], found: Traces, grid: BlockGrid) -> float:
+    """Return the estimated RMS error of luma, in the unit of the frames."""
+    return quality_model().error(features(frames, found, grid))
+
+
+def _spectrum(luma: _Luma, offset: tuple[int, int]) -> NDArray[np.float64]:
+    """Return log energy of each band, and the shares of its samples that are next to nothing."""
+    x, y = offset[0] % BLOCK, offset[1] % BLOCK
+    rows, columns = (luma.shape[0] - y) // BLOCK, (luma.shape[1] - x) // BLOCK
+    whole = luma[y : y + BLOCK * rows, x : x + BLOCK * columns].astype(np.float32)
+    blocks = whole.reshape(rows, BLOCK, columns, BLOCK).transpose(0, 2, 1, 3)
+    basis = block_basis()
+    samples = np.abs(basis @ blocks @ basis.T).reshape(-1, BLOCK, BLOCK) * np.float32(_CODES)
+    order = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
+    figures: list[float] = []
+    for low, high in _BANDS:
+        band = samples[:, (order >= low) & (order <= high)]
+        # Blocks that weigh the same: a few rich ones must not hide the many poor ones.
+        energy = np.log(np.mean(np.square(band), axis=1) + _LITTLE)
+        figures += [float(energy.mean()), float(energy.std())]
+        figures += [float(np.mean(band < near)) for near in _NEAR]
+    return np.array(figures)
