@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.simulate.camera import CameraSpec, Layer, photograph, view_of
+from wetgate.simulate.camera import CameraSpec, Layer, View, photograph, view_of
 from wetgate.simulate.codec import CodecSpec, compress
 
 Frames = NDArray[np.float32]
@@ -18,6 +18,7 @@ _RATES = {"h264": (20.0, 43.0), "mpeg2": (2.0, 24.0), "jpeg": (8.0, 75.0)}
 _SHARES = {"h264": 0.66, "mpeg2": 0.17, "jpeg": 0.17}
 _PRESETS = ("veryfast", "medium", "medium", "slow")
 _CROPPED = 0.3
+_STILL = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +44,25 @@ def picture_size(size: int) -> int:
 
 def film(rng: np.random.Generator, picture: NDArray[np.float32], size: int, count: int) -> Frames:
     """Move a camera over a picture: pan, zoom and shake, sometimes all still."""
-    still = rng.uniform() < 0.15
-    camera = CameraSpec(
-        pan=(0.0, 0.0) if still else (float(rng.normal(0, 1.6)), float(rng.normal(0, 1.0))),
-        zoom=1.0 if still else float(1 + rng.normal(0, 0.002)),
-        shake=0.0 if still else float(rng.uniform(0, 2.0)),
-        first=0,
-    )
+    still = rng.uniform() < _STILL
+    pan = float(rng.normal(0, 1.6)), float(rng.normal(0, 1.0))
+    growth, shake = float(rng.normal(0, 0.002)), float(rng.uniform(0, 2.0))
     seed = int(rng.integers(1 << 31))
     layer = Layer(picture)
-    frames = [
-        photograph(
-            [layer], [view_of(camera, seed, n, size=(size, size), layer=layer)], (size, size)
+    for gain in (0.0,) if still else (1.0, 0.5, 0.25, 0.0):
+        camera = CameraSpec(
+            pan=(gain * pan[0], gain * pan[1]), zoom=1 + gain * growth, shake=gain * shake, first=0
         )
-        for n in range(count)
-    ]
+        views = [view_of(camera, seed, n, size=(size, size), layer=layer) for n in range(count)]
+        if all(_sees_picture(v, size, picture.shape[0]) for v in views):
+            break
+    frames = [photograph([layer], [v], (size, size)) for v in views]
     limited: Frames = np.clip(np.stack(frames), 0.0, 1.0).astype(np.float32)
     return limited
+
+
+def _sees_picture(view: View, size: int, side: int) -> bool:
+    return all(o >= 0.0 and o + view.scale * (size - 1) <= side - 1 for o in view.origin)
 
 
 def random_spec(rng: np.random.Generator) -> CodecSpec:
