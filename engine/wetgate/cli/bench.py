@@ -13,7 +13,7 @@ from wetgate.cli.options import JsonFlag
 from wetgate.cli.output import Output
 from wetgate.model.errors import UsageError
 
-Name = Literal["denoise", "identity", "io", "memory", "split", "stills"]
+Name = Literal["deartifact", "denoise", "identity", "io", "memory", "runtimes", "split", "steadiness", "stills"]
 
 
 def bench(
