@@ -6,7 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from wetgate.measure import bootstrap_mean, mean_squared_error, psnr, residual_flicker
+from wetgate.measure import (
+    bootstrap_mean,
+    mean_squared_error,
+    psnr,
+    residual_flicker,
+    warp_error,
+)
 
 
 def _flat(value: float, shape: tuple[int, ...] = (24, 32, 3)) -> np.ndarray:
@@ -87,3 +93,19 @@ def test_bootstrap_repeats_itself():
     assert bootstrap_mean(values) == bootstrap_mean(values)
     with pytest.raises(ValueError, match="at least one"):
         bootstrap_mean([])
+
+
+def test_warp_error_of_an_exact_shift_is_none_and_of_noise_is_its_deviation():
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[0:80, 0:96]
+    picture = (0.5 + 0.2 * np.sin(x / 11) * np.cos(y / 13))[..., None].astype(np.float32)
+    moved = np.roll(picture, (2, 3), axis=(0, 1))
+    flow = np.full((80, 96, 2), (3.0, 2.0), np.float32)
+    seen = np.zeros((80, 96), bool)
+    seen[8:-8, 8:-8] = True
+    assert warp_error(picture, moved, flow, seen) < 1e-4
+    noisy = moved + (0.02 * rng.standard_normal(moved.shape)).astype(np.float32)
+    assert warp_error(picture, noisy, flow, seen) == pytest.approx(0.02 * 255, rel=0.03)
+    # What cannot be seen in both frames does not count.
+    noisy[:4] = 9.0
+    assert warp_error(picture, noisy, flow, seen) == pytest.approx(0.02 * 255, rel=0.03)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.model.frame import SampleType
-from wetgate.simulate.camera import CameraSpec, Layer, photograph, view_of
+from wetgate.simulate.camera import CameraSpec, Layer, flow, photograph, view_of
 from wetgate.simulate.film import GrainSpec, add_grain, expand_highlights, log_encode
 from wetgate.simulate.sensor import add_white_noise, quantise
 
@@ -31,12 +32,29 @@ Frames = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class Motion:
+    """Where the pixels of one scored frame lie in the next.
+
+    Attributes:
+        flow: float32 `(h, w, 2)` px. seen: `(h, w)` visible in both frames.
+    """
+
+    flow: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class CleanClip:
-    """A clip without noise; `dark` ones take part in the clipped conditions alone."""
+    """A clip without noise; `dark` ones take part in the clipped conditions alone.
+
+    Attributes:
+        motion: exact, from each scored frame to the next; empty where it is not known.
+    """
 
     name: str
     frames: Frames
     dark: bool = False
+    motion: tuple[Motion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,25 +226,40 @@ def _sample_photo() -> Frames:
     return picture[..., ::-1].astype(np.float32) / np.float32(255)
 
 
-def _film(layers: Sequence[Layer], camera: CameraSpec) -> Frames:
+def _film(name: str, layers: Sequence[Layer], camera: CameraSpec) -> CleanClip:
     size = WIDTH, HEIGHT
-    frames = [
-        photograph(
-            layers,
-            [view_of(camera, _CAMERA_SEED, n, size=size, layer=layer) for layer in layers],
-            size,
-        )
+    views = [
+        [view_of(camera, _CAMERA_SEED, n, size=size, layer=layer) for layer in layers]
         for n in range(camera.first, camera.first + FRAMES)
     ]
-    limited: Frames = np.clip(np.stack(frames), 0, 1)
-    return limited
+    frames = np.stack([photograph(layers, v, size) for v in views])
+    motion = [
+        _motion(flow(layers, views[a], views[b], size), flow(layers, views[b], views[a], size))
+        for a, b in pairwise(SCORED)
+    ]
+    return CleanClip(name, np.clip(frames, 0, 1), motion=tuple(motion))
+
+
+def _motion(ahead: NDArray[np.float32], back: NDArray[np.float32]) -> Motion:
+    """Keep what comes back to where it started: what is hidden in one of the frames does not."""
+    import cv2
+
+    height, width = ahead.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    to_x, to_y = x + ahead[..., 0], y + ahead[..., 1]
+    returned = cv2.remap(back, to_x, to_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    inside = (to_x >= 1) & (to_x <= width - 2) & (to_y >= 1) & (to_y <= height - 2)
+    seen = inside & (np.abs(ahead + returned).max(axis=-1) < 0.5)
+    # Anti-aliased edges mix two motions: leave them out.
+    sure = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return Motion(ahead, sure)
 
 
 def _photo() -> CleanClip:
     camera = CameraSpec(
         scale=3.0, center=(0.42, 0.5), pan=(1.7, 0.6), zoom=0.994, shake=2.0, first=0
     )
-    return CleanClip("photo, hand-held", _film([Layer(_sample_photo())], camera))
+    return _film("photo, hand-held", [Layer(_sample_photo())], camera)
 
 
 def _leaves() -> CleanClip:
@@ -241,7 +274,7 @@ def _leaves() -> CleanClip:
         Layer(front[::-1].copy(), _pole(size), parallax=6.0),
     ]
     camera = CameraSpec(pan=(1.5, 0.35), shake=0.6, first=0, center=(0.46, 0.49))
-    return CleanClip("leaves, parallax", _film(layers, camera))
+    return _film("leaves, parallax", layers, camera)
 
 
 def _static() -> CleanClip:
@@ -253,12 +286,12 @@ def _static() -> CleanClip:
             dead_leaves(size, seed=7), _disks(size, seed=8, count=2, radius=(24, 36)), parallax=1.0
         ),
     ]
-    return CleanClip("static, one mover", _film(layers, CameraSpec(pan=(3.3, 0.8), first=0)))
+    return _film("static, one mover", layers, CameraSpec(pan=(3.3, 0.8), first=0))
 
 
 def _chart() -> CleanClip:
     camera = CameraSpec(scale=2.0, pan=(0.37, 0.21), first=0, center=(0.48, 0.48))
-    return CleanClip("chart, sub-pixel pan", _film([Layer(_test_chart())], camera))
+    return _film("chart, sub-pixel pan", [Layer(_test_chart())], camera)
 
 
 def dead_leaves(
