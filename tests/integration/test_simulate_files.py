@@ -82,7 +82,7 @@ class TestFilm:
         assert abs(apart.mean()) < 1
         assert flow.channels == ("u", "v")  # of the layer "forward"
         record = json.loads((tmp_path / "truth" / "truth.json").read_text())
-        assert record["schema"] == "wetgate.truth/1"
+        assert record["schema"] == "wetgate.truth/2"
         assert set(record["weave_px"]) == {"1001", "1002"}
         # The picture's own motion: the camera's pan, to the left, and the weave between frames.
         weave = record["weave_px"]["1002"][0] - record["weave_px"]["1001"][0]

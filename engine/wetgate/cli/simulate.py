@@ -18,11 +18,21 @@ def simulate(
     clean: Annotated[str, typer.Argument(help="A clean sequence, or one photograph.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the damaged frames.")],
     preset: Annotated[
-        str, typer.Option("--preset", help="film-print, film-grain, awgn-20, awgn-20-float ...")
+        str,
+        typer.Option(
+            "--preset",
+            help="film-print, 1950s-print, vhs-h264, dirt-heavy, h264-medium ...; "
+            "an unknown one lists all.",
+        ),
     ] = "film-print",
     seed: Annotated[int, typer.Option("--seed", help="Decides every random draw.")] = 7,
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="Directory for clean frames, mattes and flow.")
+        Path | None,
+        typer.Option("--truth", help="Directory for clean frames, mattes, flow, each stage's law."),
+    ] = None,
+    overlays: Annotated[
+        Path | None,
+        typer.Option("--overlays", help="Lay film-damage pictures too: a folder of PNG a class."),
     ] = None,
     size: Annotated[
         str | None, typer.Option("--size", help="Of a shot made from a photograph, e.g. 960x540.")
@@ -38,23 +48,28 @@ def simulate(
     from wetgate.io.ranges import FrameRange
     from wetgate.simulate import preset as damage_preset
     from wetgate.simulate.files import write_shot
+    from wetgate.simulate.presets import with_overlays
+    from wetgate.simulate.sequence import output_numbers
     from wetgate.simulate.source import open_clean
 
     output = Output(json=json)
     started = time.monotonic()
     loaded = load_config(config)
+    damage = damage_preset(preset, seed)
+    if overlays is not None:
+        damage = with_overlays(damage, overlays)
     source = open_clean(
         clean,
-        damage_preset(preset, seed),
+        damage,
         config=loaded,
         frames=FrameRange.from_str(frames) if frames else None,
         input_space=input_space,
         size=_size(size),
     )
-    done = 0
+    done, count = 0, len(output_numbers(source.spec, source.numbers))
     for number in write_shot(source, out, config=loaded, truth=truth, overwrite=overwrite):
         done += 1
-        output.event("frame", number=number, done=done, of=len(source.numbers))
+        output.event("frame", number=number, done=done, of=count)
     spent = time.monotonic() - started
     output.event("finished", frames=done, out=out, truth=truth, color_space=source.space)
     output.line(f"{done} frames in {out}, {source.space}, {format_seconds(spent)}")

@@ -23,7 +23,7 @@ Kind = Literal["sparkles", "rain", "confetti", "strobe", "limbs", "birds"]
 Points = NDArray[np.float64]
 ToPixel = Callable[[Points], Points]
 _SHUTTER = 0.5
-_INSTANTS = 5
+_INSTANTS = 9
 _TABLE_LANE = 1
 
 
@@ -291,7 +291,7 @@ def _limbs(spec: ActionSpec, seed: int, number: int, size: tuple[int, int]) -> I
             base: float = base,
             tint: float = tint,
         ) -> _Shape:
-            beat = spec.speed * (0.55 + 0.5 * rate) * time + 2 * math.pi * phase
+            beat = spec.speed * (0.2 + 0.25 * rate) * time + 2 * math.pi * phase
             upper = -math.pi / 2 + (base - 0.5) + (0.7 + 0.5 * swing) * math.sin(beat)
             lower = upper + 0.9 * math.sin(beat + 0.8)
             elbow = (
@@ -337,9 +337,9 @@ def _birds(spec: ActionSpec, seed: int, number: int, size: tuple[int, int]) -> I
             lap = math.floor(way / 1.3)
             x = (way - 1.3 * lap - 0.15) * width
             y = (0.1 + 0.6 * y0) * height + 0.02 * height * math.sin(time / 5 + 9 * phase)
-            wing = (0.008 + 0.014 * span) * height
+            wing = (0.012 + 0.022 * span) * height
             lift = wing * math.sin(time * (1.0 + flap) * spec.speed + 8 * phase)
-            body = 0.25 * wing
+            body = 0.3 * wing
             left = np.array([(x, y - body), (x - wing, y - lift), (x, y + body)])
             right = np.array([(x, y - body), (x + wing, y - lift), (x, y + body)])
             return _Shape((left, right), (x, y), (0.02, 0.02, 0.025), 1.0, lap=lap)

@@ -14,6 +14,7 @@ from wetgate.simulate.random import Domain, stream
 from wetgate.simulate.resample import sample_at, sample_grid
 from wetgate.simulate.weave import WeaveFrame
 
+_MARGIN = 3
 _SHAKE_HERTZ = (0.35, 0.7, 1.3, 2.1, 3.4)
 
 
@@ -149,9 +150,14 @@ def _sampled(
 ) -> NDArray[np.float32]:
     if weave is None:
         return sample_grid(picture, size, view.origin, view.scale)
+    # First to the shot's resolution, with some margin, then turned and bent there: gathering from
+    # a large picture would take hundreds of taps a pixel.
     film_x, film_y = film_grid(weave)
-    x, y = view.origin[0] + view.scale * film_x, view.origin[1] + view.scale * film_y
-    return sample_at(picture, x, y, view.scale)
+    left, top = math.floor(film_x.min()) - _MARGIN, math.floor(film_y.min()) - _MARGIN
+    right, bottom = math.ceil(film_x.max()) + _MARGIN, math.ceil(film_y.max()) + _MARGIN
+    origin = view.origin[0] + view.scale * left, view.origin[1] + view.scale * top
+    flat = sample_grid(picture, (right - left + 1, bottom - top + 1), origin, view.scale)
+    return sample_at(flat, film_x - left, film_y - top)
 
 
 def film_grid(weave: WeaveFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.color.config import ColorConfig
-from wetgate.io.atomic import AtomicFile, output_error, write_bytes_atomic
+from wetgate.io.atomic import AtomicFile, output_error
 from wetgate.io.dpx_header import HEADER_BYTES, parse_header
 from wetgate.io.formats import write_frame
 from wetgate.io.options import WriteOptions
 from wetgate.model.box import Box
 from wetgate.model.errors import OutputError, TargetExists
 from wetgate.model.frame import Frame, SampleType, SourceHeader
+from wetgate.simulate.sequence import DamagedRange, damage_range, output_numbers
 from wetgate.simulate.shot import DamagedShot
 from wetgate.simulate.source import CleanSource
 from wetgate.simulate.spec import DamagedFrame
+from wetgate.simulate.truth_files import RGB, write_lens, write_record, write_truth
 
 RATE = Fraction(24)
 _FORMATS: dict[int | None, tuple[str, SampleType]] = {
@@ -31,7 +33,8 @@ _FORMATS: dict[int | None, tuple[str, SampleType]] = {
     16: ("dpx", "uint16"),
     None: ("exr", "float"),
 }
-TRUTH_SCHEMA = "wetgate.truth/1"
+_COLOR = ("clean", "sharp")
+"""Sequences of the truth that are pictures in the shot's color space; the others are data."""
 
 
 def write_shot(
@@ -45,17 +48,23 @@ def write_shot(
     """Damage a source frame by frame into `out`, yielding each number when its file is there.
 
     Names are `plate.<number>.<format>`: DPX for 10, 12 and 16 bits, PNG for 8, EXR for floating
-    point. With `truth`, that directory gets `clean`, `matte` and, for a photograph, `flow` (to
-    the next frame, px) as sequences of their own, and `truth.json` with the weave path.
+    point. With a codec the whole range is coded before the first file is written; with telecine
+    there are as many files as video frames.
+
+    With `truth`, that directory gets sequences of their own for what each stage did (`clean`,
+    `matte` and, for a photograph, `flow` to the next frame in px; more as the damage has it), and
+    `truth.json` with curves, tables and the damage that was asked for.
 
     Raises:
         TargetExists: when a file is there already and `overwrite` is not given.
         OutputError: when a file cannot be written.
+        UsageError: for a codec without PyAV, or a range too short for its telecine.
     """
     shot = DamagedShot(source.pixels, source.spec)
     suffix, sample_type = _FORMATS[source.spec.bits]
     writer = _Writer(source.space, config)
-    targets = {n: out / f"plate.{n:04d}.{suffix}" for n in source.numbers}
+    outputs = output_numbers(source.spec, source.numbers)
+    targets = {n: out / f"plate.{n:04d}.{suffix}" for n in outputs}
     if not overwrite:
         for number, target in targets.items():
             if target.exists():
@@ -65,23 +74,40 @@ def write_shot(
     for folder in (out, truth):
         if folder is not None:
             _make_folder(folder, source.folder)
-    weave: dict[int, tuple[float, float]] = {}
-    for index, number in enumerate(source.numbers):
-        damaged = shot[number]
-        label = _Label(number, index, len(source.numbers))
-        writer.write(damaged.pixels, targets[number], sample_type, label)
-        weave[number] = damaged.truth.weave
-        if truth is not None:
-            _write_truth(damaged, shot, truth, writer, label)
-        yield number
+    labels = {n: _Label(n, k, len(outputs)) for k, n in enumerate(outputs)}
+    records: dict[int, dict[str, Any]] = {}
+    alone = source.spec.codec is None and source.spec.telecine is None
+
+    def keep_truth(damaged: DamagedFrame) -> None:
+        if truth is None:
+            return
+        label = _Label(damaged.number, 0, 1)
+        if not alone:
+            before = truth / "uncoded" / f"uncoded.{damaged.number:04d}.{suffix}"
+            writer.write(damaged.pixels, before, sample_type, label)
+
+        def write(pixels: NDArray[np.float32], path: Path, channels: tuple[str, ...]) -> None:
+            depth: SampleType = "half" if channels == ("Y",) and "matte" in path.name else "float"
+            writer.write(pixels, path, depth, label, channels, picture=path.parent.name in _COLOR)
+
+        if not records and damaged.truth.lens is not None:
+            write_lens(damaged.truth.lens, truth)
+        records[damaged.number] = write_truth(damaged, shot, truth, write)
+
+    if alone:
+        for number in source.numbers:
+            damaged = shot[number]
+            writer.write(damaged.pixels, targets[number], sample_type, labels[number])
+            keep_truth(damaged)
+            yield number
+        made = DamagedRange(shot, tuple(source.numbers), None, None)
+    else:
+        made = damage_range(shot, source.numbers, on_frame=keep_truth if truth else None)
+        for number in outputs:
+            writer.write(made[number], targets[number], sample_type, labels[number])
+            yield number
     if truth is not None:
-        record = {
-            "schema": TRUTH_SCHEMA,
-            "color_space": source.space,
-            "weave_px": weave,
-            "damage": dataclasses.asdict(source.spec),
-        }
-        write_bytes_atomic(truth / "truth.json", json.dumps(record, indent=1).encode())
+        write_record(made, records, source.space, truth)
 
 
 def _make_folder(folder: Path, source: Path) -> None:
@@ -118,12 +144,14 @@ class _Writer:
         path: Path,
         sample_type: SampleType,
         label: _Label,
-        channels: tuple[str, ...] = ("R", "G", "B"),
+        channels: tuple[str, ...] = RGB,
+        *,
+        picture: bool = True,
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         box = Box.of_size(pixels.shape[1], pixels.shape[0])
         kind = path.suffix[1:]
-        is_color = channels == ("R", "G", "B")
+        is_color = picture and channels == RGB
         frame = Frame(
             number=label.number,
             pixels=np.ascontiguousarray(pixels, np.float32),
@@ -145,19 +173,6 @@ class _Writer:
             if kind == "dpx":
                 _label_dpx(file.temp, label)
             file.commit()
-
-
-def _write_truth(
-    damaged: DamagedFrame, shot: DamagedShot, truth: Path, writer: _Writer, label: _Label
-) -> None:
-    name = f"{label.number:04d}"
-    writer.write(damaged.truth.clean, truth / "clean" / f"clean.{name}.exr", "float", label)
-    matte = damaged.truth.matte[..., None].astype(np.float32)
-    writer.write(matte, truth / "matte" / f"matte.{name}.exr", "half", label, ("Y",))
-    if shot.spec.camera is not None:
-        flow = shot.flow(label.number, label.number + 1)
-        names = ("forward.u", "forward.v")
-        writer.write(flow, truth / "flow" / f"flow.{name}.exr", "float", label, names)
 
 
 def _label_dpx(path: Path, label: _Label) -> None:

@@ -149,6 +149,18 @@ def lens_truth(spec: LensSpec, size: tuple[int, int]) -> LensTruth:
     return LensTruth(sigma.astype(np.float32), stack, weights.astype(np.float32))
 
 
+def _fast_length(length: int) -> int:
+    """Return the next length that has no prime factor above 5."""
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1
+
+
 def blur(picture: NDArray[np.float32], truth: LensTruth) -> NDArray[np.float32]:
     """Blur linear light `(height, width, channel)`; the picture is reflected at its edges.
 
@@ -158,8 +170,8 @@ def blur(picture: NDArray[np.float32], truth: LensTruth) -> NDArray[np.float32]:
     reach = truth.kernels.shape[-1] // 2
     height, width = picture.shape[:2]
     padded = np.pad(picture.astype(np.float64), ((reach, reach), (reach, reach), (0, 0)), "reflect")
-    shape = padded.shape[0], padded.shape[1]
-    spectrum = np.fft.rfft2(padded, axes=(0, 1))
+    shape = _fast_length(padded.shape[0]), _fast_length(padded.shape[1])
+    spectrum = np.fft.rfft2(padded, shape, axes=(0, 1))
     result: NDArray[np.float64] = np.zeros(picture.shape, np.float64)
     for kernel, weight in zip(truth.kernels, truth.weights, strict=True):
         # The PSFs are symmetric: to correlate and to convolve is the same.

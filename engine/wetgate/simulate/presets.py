@@ -7,6 +7,8 @@ what a print or a tape of a kind has.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -14,6 +16,7 @@ from wetgate.model.errors import UsageError
 from wetgate.simulate import action
 from wetgate.simulate.codec import CodecSpec
 from wetgate.simulate.dirt import DirtSpec
+from wetgate.simulate.dirt_shapes import overlay_classes
 from wetgate.simulate.fade import FadeSpec
 from wetgate.simulate.film import GrainSpec
 from wetgate.simulate.flicker import FlickerSpec
@@ -30,6 +33,7 @@ Build = Callable[[int], DamageSpec]
 LEVELS = ("light", "medium", "heavy")
 
 _OPACITY = (0.3, 1.0)
+_OVERLAYS = 1.5
 
 # One defect at three levels: the field of the spec, and its value at each.
 _DEFECTS: Mapping[str, tuple[str, tuple[Any, Any, Any]]] = MappingProxyType(
@@ -141,7 +145,9 @@ def _print_1950s(seed: int) -> DamageSpec:
         seed=seed,
         lens=LensSpec(airy=0.9, aberration=0.5, corner=1.7),
         tone=ToneSpec(),
-        grain=GrainSpec(granularity=0.05, radius=0.65, disk=0.9, correlation=0.35),
+        grain=GrainSpec(
+            granularity=0.032, radius=0.65, disk=0.9, correlation=0.35, density="print"
+        ),
         fade=FadeSpec(uneven=0.25),
         dirt=DirtSpec(
             specks=14,
@@ -155,7 +161,7 @@ def _print_1950s(seed: int) -> DamageSpec:
         scratches=ScratchSpec(count=2.5),
         flicker=FlickerSpec(gain=0.07, gain_jitter=0.04, gamma=0.02, patches=3),
         weave=WeaveSpec(rotation=0.03, rotation_jitter=0.01, flex=0.15),
-        sensor=SensorSpec(full_well=30_000, read=8, row=1.5, dsnu=3, prnu=0.003),
+        sensor=SensorSpec(full_well=30_000, read=8, row=1.5, dsnu=3, prnu=0.003, film="print"),
         scanner=ScannerSpec(blur=(0.45, 0.45), sharpen=0.3),
     )
 
@@ -245,3 +251,15 @@ def preset(name: str, seed: int) -> DamageSpec:
     if name not in PRESETS:
         raise UsageError(f"unknown preset {name!r}", expected=f"one of {', '.join(PRESETS)}")
     return PRESETS[name](seed)
+
+
+def with_overlays(spec: DamageSpec, folder: Path) -> DamageSpec:
+    """Return the damage with pictures of film damage on top of its dirt.
+
+    Raises:
+        UsageError: when `folder` holds no directories of PNG files.
+    """
+    overlay_classes(folder)
+    dirt = spec.dirt or DirtSpec(specks=0, hairs=0)
+    laid = replace(dirt, overlays=folder, overlay_count=dirt.overlay_count or _OVERLAYS)
+    return replace(spec, dirt=laid)

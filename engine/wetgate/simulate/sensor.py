@@ -21,8 +21,8 @@ _LINEAR_BELOW = 0.08
 class SensorSpec:
     """Noise of a sensor, in electrons.
 
-    The signal is the light on the sensor: what a negative of that density lets through for log
-    codes (bright scene, dense negative, few electrons), display light otherwise. Variance is
+    The signal is the light on the sensor: what film of that density lets through for log codes
+    (on a negative, a bright scene gives few electrons), display light otherwise. Variance is
     `electrons + read**2`, in electrons; it is added to the encoded picture with the slope of the
     encoding at that level, to first order.
 
@@ -35,6 +35,8 @@ class SensorSpec:
         row: standard deviation of the offset of a whole row, new on every frame, electrons.
         dsnu: standard deviation of the fixed offset of a pixel, electrons.
         prnu: standard deviation of the fixed response of a pixel, as a share of the signal.
+        film: what is scanned, for log codes: "negative" is dense where the scene is bright,
+            "print" where it is dark (density 0 at the top code).
     """
 
     full_well: float = 20_000.0
@@ -42,6 +44,7 @@ class SensorSpec:
     row: float = 0.0
     dsnu: float = 0.0
     prnu: float = 0.0
+    film: Literal["negative", "print"] = "negative"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ def sensor_truth(
     Args:
         law: "density" for log codes, "gain" for display codes.
     """
-    signal, slope = _light(picture.astype(np.float64), law)
+    is_negative = law == "density" and spec.film == "negative"
+    signal, slope = _light(picture.astype(np.float64), law, is_negative=is_negative)
     electrons = signal * spec.full_well
     per_electron = 1 / (spec.full_well * slope)
     variance = (electrons + spec.read**2 + spec.row**2) * per_electron**2
@@ -88,8 +92,8 @@ def sensor_truth(
     if spec.dsnu or spec.prnu:
         fixed = stream(seed, Domain.SENSOR, 0, _PATTERN_LANE).standard_normal((2, *picture.shape))
         pattern = (spec.dsnu * fixed[0] + spec.prnu * electrons * fixed[1]) * per_electron
-    # More light is less density: on a log scale the sign turns, for the noise as for the pattern.
-    if law == "density":
+    # Through a negative, more light on the sensor is a smaller code.
+    if is_negative:
         temporal, pattern = -temporal, -pattern
     return SensorTruth(
         variance.astype(np.float32),
@@ -99,11 +103,12 @@ def sensor_truth(
 
 
 def _light(
-    encoded: NDArray[np.float64], law: Literal["density", "gain"]
+    encoded: NDArray[np.float64], law: Literal["density", "gain"], *, is_negative: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the light on the sensor, 0-1, and the size of its slope against encoded values."""
     if law == "density":
-        light = 10.0 ** -np.maximum(encoded * 1023 * DENSITY_PER_CODE, 0)
+        density = (encoded if is_negative else 1 - encoded) * (1023 * DENSITY_PER_CODE)
+        light = 10.0 ** -np.maximum(density, 0)
         return light, light * (math.log(10) * 1023 * DENSITY_PER_CODE)
     # A camera's curve is straight near black, or noise there would be boosted without bound.
     code = np.maximum(encoded, 0)

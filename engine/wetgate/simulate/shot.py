@@ -3,8 +3,9 @@
 The stages run in this order: action, camera, lens, exposure, density (log code and characteristic
 curve), grain, dye fade, dirt, scratches, flicker, weave, sensor noise, scanner, rounding. Weave is
 geometry alone, so it is not a resampling of its own: what lies on the film is laid where weave
-takes it, and the picture is resampled once. Grain and dirt of one frame are as likely anywhere, so
-displaced grain and dirt are statistically the same and are not displaced.
+takes it, and the picture is resampled once (twice when the film turns or bends in the gate). Grain
+and dirt of one frame are as likely anywhere: displaced they are statistically the same, and they
+are not displaced.
 
 Compression and telecine need a whole range: `sequence.damage_range`.
 """
