@@ -285,7 +285,7 @@ def test_goals_are_judged_as_they_are_stated():
     assert rows["a | sigma 20, float"].reached is True
     assert rows["b | sigma 20, float"].reached is False
     assert rows["c | sigma 20, 8-bit"].reached is True
-    over_twin = rows["networks over the classical passes (2 clips)"]
+    over_twin = rows["networks over the classical passes (3 clips)"]
     assert over_twin.wetgate == pytest.approx(0.2) and over_twin.reached is True
     overall = rows["mean gain over all clips (2 clips)"]
     assert overall.wetgate == pytest.approx(1.2) and overall.reached is False

@@ -38,7 +38,7 @@ from wetgate.simulate.sensor import add_white_noise
 _log = logging.getLogger(__name__)
 
 SIGMAS = (15, 25, 50)
-_SIDE = 192
+_SIDE = 144
 _QUICK = 6
 _SEED = 11
 _CHEAPER = 20.0
