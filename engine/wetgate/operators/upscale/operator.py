@@ -10,6 +10,7 @@ import numpy as np
 
 from wetgate.backends import BACKENDS, PRECISIONS, apply_net, load_session
 from wetgate.color.shaper import signed_log, signed_log_inverse
+from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import (
     Analysis,
@@ -149,9 +150,8 @@ class UpscaleOperator:
 
     def _footprint(self, card: ModelCard | None) -> Footprint:
         estimate = RADIUS if card is None else max(RADIUS, DETAIL_REACH + card.halo)
-        rounds = self.back_projection * _ROUND_REACH
         return Footprint(
-            halo=max(estimate, LIMIT_REACH) + rounds + (rounds > 0),
+            halo=max(estimate, LIMIT_REACH) + finish_reach(self.back_projection),
             scale=Fraction(self.scale),
             # Six sets of phases of three channels; inside the network some 64 planes.
             bytes_per_pixel=6 * 12 * self.scale**2 + (0 if card is None else 4 * 192),
@@ -176,17 +176,34 @@ class _Upscale:
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         operator, small = self.operator, window.center
-        phases = enlarge(small, operator.scale, operator._kernel)
+        inner = window.tile.grown(finish_reach(operator.back_projection))
+        phases = enlarged(small, window.region, inner, operator.scale, operator._kernel)
         if operator.net != "none":
             session = load_session(
                 operator.models()[0], backend=operator.backend, precision=operator.precision
             )
-            planes = seen_by_net(small)
             origin = window.region.y0, window.region.x0
-            phases += correction(apply_net(session, planes, origin=origin), operator.scale, small)
-        return finished(
-            phases, small, window, rounds=operator.back_projection, linear=facts.is_log_working
-        )
+            change = apply_net(session, seen_by_net(small), origin=origin)
+            rows, columns = inner.within(window.region)
+            phases += correction(change, operator.scale, small.shape[2])[:, :, rows, columns]
+        low, high = limits(small, MARGIN)
+        rows, columns = inner.within(window.region)
+        bounds = low[rows, columns], high[rows, columns]
+        finish(phases, small[rows, columns], bounds, operator.back_projection, facts.is_log_working)
+        rows, columns = window.tile.within(inner)
+        return interleave(phases[:, :, rows, columns])
+
+
+def finish_reach(rounds: int) -> int:
+    """Return the small px around a tile that back-projection needs the estimate on."""
+    return rounds * _ROUND_REACH + (rounds > 0)
+
+
+def enlarged(small: Pixels, region: Box, inner: Box, scale: int, method: Method) -> Phases:
+    """Enlarge the part `inner` of pixels that cover `region`, at least `RADIUS` px more."""
+    rows, columns = inner.grown(RADIUS).within(region)
+    cut = slice(RADIUS, RADIUS + inner.height), slice(RADIUS, RADIUS + inner.width)
+    return enlarge(small[rows, columns], scale, method)[:, :, cut[0], cut[1]]
 
 
 def seen_by_net(small: Pixels) -> Pixels:
@@ -195,36 +212,32 @@ def seen_by_net(small: Pixels) -> Pixels:
     return np.ascontiguousarray(detail(color).transpose(2, 0, 1))
 
 
-def correction(planes: Pixels, scale: int, small: Pixels) -> Phases:
-    """Return what a network adds, as phases; the mean of its planes where the frame is gray."""
-    change = np.ascontiguousarray(planes.transpose(1, 2, 0))
-    if small.shape[2] == 1:
-        change = (change[..., :1] + change[..., 1:2] + change[..., 2:]) * np.float32(1 / 3)
-    return deinterleave(change, scale)
+def correction(planes: Pixels, scale: int, channels: int) -> Phases:
+    """Return what a network adds, `(3, height, width)`, as phases; for gray the mean."""
+    if channels == 1:
+        planes = (planes[:1] + planes[1:2] + planes[2:]) * np.float32(1 / 3)
+    return deinterleave(planes.transpose(1, 2, 0), scale)
 
 
-def finished(phases: Phases, small: Pixels, window: Window, *, rounds: int, linear: bool) -> Pixels:
-    """Hold phases within the limits of the small picture, make them reduce to it, cut the tile.
+def finish(
+    phases: Phases, small: Pixels, bounds: tuple[Pixels, Pixels], rounds: int, linear: bool
+) -> None:
+    """Hold phases, in place, within the limits of the small picture and make them reduce to it.
 
     A round adds what the reduced result still lacks, enlarged. Every round ends within the limits,
     so it adds no ringing; where the two disagree the limits win.
 
     Args:
-        phases: of the window's region; changed in place.
-        small: what they shall reduce to, covering the region.
+        bounds: lowest and highest value of each small pixel's large ones.
         linear: the encoding is wetgate's log; reduce by area in light, which knows no negative
             lobes, and compare in the log, where a round's step is relative.
 
     Source: Irani, Peleg, "Improving resolution by image registration", CVGIP 53 (1991).
     """
-    scale = phases.shape[0]
-    low, high = limits(small, MARGIN)
-    limit(phases, low, high)
+    limit(phases, *bounds)
     for _ in range(rounds):
-        phases += enlarge(small - _reduced(phases, linear), scale, "bicubic")
-        limit(phases, low, high)
-    rows, columns = window.tile.within(window.region)
-    return interleave(phases[:, :, rows, columns])
+        phases += enlarge(small - _reduced(phases, linear), phases.shape[0], "bicubic")
+        limit(phases, *bounds)
 
 
 def _reduced(phases: Phases, linear: bool) -> Pixels:

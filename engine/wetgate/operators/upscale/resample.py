@@ -93,8 +93,11 @@ def reduce(phases: Phases, kernel: Reducing = "bicubic") -> Pixels:
 def interleave(phases: Phases) -> Pixels:
     """Lay phases out as the picture `(scale * height, scale * width, channel)` they stand for."""
     scale, _, height, width, channels = phases.shape
-    laid = phases.transpose(2, 0, 3, 1, 4)
-    return np.ascontiguousarray(laid).reshape(scale * height, scale * width, channels)
+    large = np.empty((scale * height, scale * width, channels), np.float32)
+    for p in range(scale):
+        for q in range(scale):
+            large[p::scale, q::scale] = phases[p, q]
+    return large
 
 
 def deinterleave(large: Pixels, scale: int) -> Phases:

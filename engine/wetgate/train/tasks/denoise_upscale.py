@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.measure import psnr
-from wetgate.operators.denoise_upscale.planes import NAMES, bounded, joint_planes
+from wetgate.operators.denoise.net import spatial_planes
+from wetgate.operators.denoise_upscale.planes import NAMES, noisy_limits
 from wetgate.operators.upscale.resample import (
     Pixels,
     deinterleave,
@@ -55,7 +56,7 @@ class Task:
     _held: list[dict[str, NDArray[np.generic]]] = field(default_factory=list, init=False)
 
     def make_net(self) -> SmallUNet:
-        """Return a U-Net from ten planes to three of twice the size."""
+        """Return a U-Net from the planes of denoise to three of twice the size."""
         return SmallUNet(len(NAMES), 3, width=self.width, deep=self.deep, scale=2)
 
     def prepare(self, folder: Path, pictures: Pictures, seed: int) -> None:
@@ -82,10 +83,12 @@ class Task:
             for i in range(len(shard["law"])):
                 clean, noisy, base = (_whole(shard, n, i) for n in ("clean", "noisy", "base"))
                 sigma = _sigma(shard, i, base)
-                x = joint_planes(base, noisy, sigma, float(_whole(shard, "law", i)[6]))
+                flatness = float(_whole(shard, "law", i)[6])
+                x = spatial_planes(base, noisy, sigma, flatness=flatness)
                 change = np.ascontiguousarray(predict(x[None])[0].transpose(1, 2, 0))
                 plain = enlarge(base, 2)
-                made = bounded(plain + deinterleave(change, 2), base, sigma)
+                made = plain + deinterleave(change, 2)
+                limit(made, *noisy_limits(base, sigma))
                 limit(plain, *limits(base, 1.0))
                 inner = np.s_[16:-16, 16:-16]
                 ours.append(psnr(clean[inner], interleave(made)[inner]))
@@ -98,7 +101,7 @@ class Task:
             "task": "denoise-upscale",
             "inputs": NAMES,
             "outputs": ("correction.r", "correction.g", "correction.b"),
-            "color_encoding": "log or display-referred code values, 0-1 nominal; exposure-free",
+            "color_encoding": "log or display-referred working encoding of denoise",
             "temporal_radius": 0,
             "generative": False,
             "description": "Correction of a Lanczos upscale by 2 of what the classical denoise "
@@ -121,7 +124,7 @@ class Task:
         clean, noisy, base = cut("clean", 2), cut("noisy", 1), cut("base", 1)
         error = np.float32(np.exp(_ERROR * rng.standard_normal()))
         sigma = _sigma(shard, i, base) * error
-        seen = joint_planes(base, noisy, sigma, float(shard["law"][i, 6]))
+        seen = spatial_planes(base, noisy, sigma, flatness=float(_whole(shard, "law", i)[6]))
         return seen, _plane(interleave(enlarge(base, 2))), _plane(clean)
 
 
@@ -148,7 +151,7 @@ def _packed(law: NoiseLaw) -> NDArray[np.float32]:
 def _sigma(shard: Mapping[str, NDArray[np.generic]], i: int, base: Pixels) -> Pixels:
     law = _whole(shard, "law", i)
     variance = law[:3] + law[3:6] * np.clip(base, 0.0, 1.0)
-    return np.sqrt(variance).astype(np.float32)
+    return np.asarray(np.sqrt(variance), np.float32)
 
 
 def _whole(shard: Mapping[str, NDArray[np.generic]], name: str, i: int) -> Pixels:

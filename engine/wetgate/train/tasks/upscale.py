@@ -77,7 +77,8 @@ class Task:
         """Return luma PSNR on held-out crops, edges left out, beside limited Lanczos."""
         rng = np.random.default_rng(self._seed + 1)
         size = 64 * self.scale
-        ours, twin = [], []
+        ours: list[float] = []
+        twin: list[float] = []
         for truth in self._source().held_out(rng, _VALIDATION, size):
             small = rounded(downscale(truth, self.scale))
             low, high = limits(small, MARGIN)
