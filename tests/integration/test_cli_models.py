@@ -150,7 +150,7 @@ def test_quantize_calibrates_on_what_the_engine_fed_the_network(
         for _ in range(4):
             keep("small", rng.random((3, 64, 96), dtype=np.float32))
 
-    monkeypatch.setattr("wetgate.render.job.run_job", render)
+    monkeypatch.setattr("wetgate.render.fed.run_job", render)
     code, out, err = say("quantize", "small", "--calibrate", str(plate), "--json")
     assert code == 0, err
     assert seen["steps"] == [("denoise", {"net": "small"})]
@@ -164,9 +164,31 @@ def test_quantize_calibrates_on_what_the_engine_fed_the_network(
     assert say("quantize", "small-int8", "--calibrate", str(plate), "--overwrite")[0] == 6
 
 
-def test_a_network_that_no_operator_runs_cannot_be_calibrated_blindly(
-    say: Words, models: Path, tmp_path: Path
+def test_planes_are_those_of_the_operator_on_the_frames_asked_for(
+    models: Path, tmp_path: Path
 ) -> None:
-    make_package(models, name="other", task="generic")
-    code, _, err = say("quantize", "other", "--calibrate", str(tmp_path))
-    assert code == 2 and "--recipe" in err
+    from wetgate.bench.plates import SPACE, write_plate
+    from wetgate.io.formats import read_frame
+    from wetgate.operators.upscale.planes import DETAIL_NAMES, detail
+    from wetgate.render.fed import planes_fed
+
+    net = make_package(models, name="x2", task="upscale", scale=2, inputs=DETAIL_NAMES)
+    write_plate(tmp_path / "plate", range(1, 4), 96, 64)
+    fed = planes_fed(net.card, tmp_path / "plate", frames="2", input_space=SPACE)
+    assert fed
+    for planes in fed:
+        y, x = planes.shape[1] // 2 - 4, planes.shape[2] // 2 - 4
+        block = planes[:, y : y + 8, x : x + 8].transpose(1, 2, 0)
+        for number in (1, 2, 3):
+            frame = read_frame(
+                tmp_path / "plate" / f"plate.{number:04d}.dpx", number, color_space=SPACE
+            ).pixels
+            views = np.lib.stride_tricks.sliding_window_view(detail(frame), (8, 8, 3))[:, :, 0]
+            assert (views == block).all(axis=(2, 3, 4)).any() == (number == 2)
+
+
+def test_foreign_networks_run_in_the_operator_for_them(models: Path) -> None:
+    from wetgate.render.fed import recipe_for
+
+    (step,) = recipe_for(make_package(models, name="other", task="generic").card).steps
+    assert (step.operator, dict(step.params)) == ("model", {"name": "other"})

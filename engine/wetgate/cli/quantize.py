@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,17 +9,10 @@ import typer
 
 from wetgate.cli.options import ConfigPath, Frames, InputSpace, JsonFlag, Overwrite
 from wetgate.cli.output import Output
-from wetgate.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from wetgate.backends.base import Planes
     from wetgate.backends.quantize import Keep
-    from wetgate.recipe import Recipe
-    from wetgate.weights import ModelCard
 
-_FRAMES = 4
-"""Frames of the plate that are rendered when none are named, spread over it evenly."""
-_TILES = 24
 _KEPT: dict[str, tuple[Keep, ...]] = {
     "none": (),
     "first": ("first",),
@@ -56,18 +48,20 @@ def quantize(
 ) -> None:
     """Make an int8 copy of a model, calibrated on a plate, and measure what it loses there."""
     from wetgate.backends.quantize import quantize as make_int8
+    from wetgate.recipe import load_recipe
+    from wetgate.render.fed import planes_fed, recipe_for
     from wetgate.weights import find_model, user_folder
 
     output = Output(json=json)
     package = find_model(name)
-    planes = _planes_of(
+    planes = planes_fed(
         package.card,
         calibrate,
-        recipe=_recipe(package.card, name, recipe),
+        recipe=load_recipe(recipe) if recipe else recipe_for(package.card, name),
         frames=frames,
         input_space=input_space,
         config=config,
-        accept_noncommercial=accept_noncommercial,
+        allow_noncommercial=accept_noncommercial,
     )
     shot = Path(calibrate).name
     made = make_int8(
@@ -99,63 +93,3 @@ def quantize(
     )
     for db, loss in losses.items():
         output.line(f"  a result at {db} dB would lose {loss:.2f} dB")
-
-
-def _recipe(card: ModelCard, name: str, recipe: str | None) -> Recipe:
-    """Return the recipe that runs the network: the one asked for, or its operator alone."""
-    from wetgate.operators.registry import operator_names
-    from wetgate.recipe import load_recipe
-    from wetgate.recipe.schema import Recipe, Step
-
-    if recipe is not None:
-        return load_recipe(recipe)
-    operator = card.task.removesuffix("-temporal")
-    operator = next(
-        (n for n in operator_names() if n in (operator, operator.replace("-", "_"))), ""
-    )
-    if not operator:
-        raise UsageError(
-            f"no operator is known to run {card.name}, a model of task {card.task}",
-            remedy="pass a --recipe whose step has it as its net",
-        )
-    # The temporal network runs behind the spatial one, and only the pair has a name.
-    net = "auto" if card.task == "denoise-temporal" else name
-    return Recipe(name="calibration", steps=(Step(operator=operator, params={"net": net}),))
-
-
-def _planes_of(
-    card: ModelCard,
-    plate: str,
-    *,
-    recipe: Recipe,
-    frames: str | None,
-    input_space: str | None,
-    config: str | None,
-    accept_noncommercial: bool,
-) -> tuple[Planes, ...]:
-    """Render frames of a plate into nothing and return what the network was fed."""
-    from wetgate.backends.record import recording
-    from wetgate.io.ranges import FrameRange
-    from wetgate.io.sequence import find_sequence
-    from wetgate.render.job import run_job
-    from wetgate.render.options import JobOptions
-
-    numbers = find_sequence(plate, None).numbers
-    chosen = numbers[:: -(-len(numbers) // _FRAMES)]
-    with (
-        tempfile.TemporaryDirectory(prefix="wetgate-calibrate-") as folder,
-        recording(_TILES) as recorder,
-    ):
-        run_job(
-            JobOptions(
-                plate=plate,
-                out=Path(folder) / "out",
-                recipe=recipe,
-                frames=FrameRange.from_str(frames or ",".join(map(str, chosen))),
-                input_space=input_space,
-                config=config,
-                policy="creative",
-                allow_noncommercial=accept_noncommercial,
-            )
-        )
-    return recorder.planes(card.name)
