@@ -76,13 +76,22 @@ class WeaveFrame:
         return cx + cos * px + sin * py - bend_x, cy - sin * px + cos * py - bend_y
 
     def pixel(self, film_x: Field, film_y: Field) -> tuple[Field, Field]:
-        """Invert `film`, by fixed-point iteration to rounding error."""
-        x = film_x + self.offset[0]
-        y = film_y + self.offset[1]
-        for _ in range(_INVERSIONS if not self.is_shift else 1):
-            back_x, back_y = self.film(x, y)
-            x, y = x + (film_x - back_x), y + (film_y - back_y)
+        """Invert `film`: the turn in closed form, the bend by iteration to rounding error."""
+        x, y = self._placed(film_x, film_y)
+        if self.bend.any():
+            for _ in range(_INVERSIONS):
+                bend_x, bend_y = self._bend(x, y)
+                x, y = self._placed(film_x + bend_x, film_y + bend_y)
         return x, y
+
+    def _placed(self, film_x: Field, film_y: Field) -> tuple[Field, Field]:
+        if self.angle == 0:
+            return film_x + self.offset[0], film_y + self.offset[1]
+        cx, cy = (self.size[0] - 1) / 2, (self.size[1] - 1) / 2
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        px, py = film_x - cx, film_y - cy
+        x = cx + self.offset[0] + cos * px - sin * py
+        return x, cy + self.offset[1] + sin * px + cos * py
 
     def displacement(self) -> NDArray[np.float32]:
         """Return by how much each pixel's content is displaced, `(height, width, 2)`, px."""
