@@ -163,7 +163,12 @@ def _export(found: Any) -> Exported:
         # A tracer writes down sizes that it should have followed: other sizes tell.
         for multiple in (step, *(m for m in (8, 16, 32, 64) if m > step and m % step == 0)):
             sizes = [(_up(a, multiple), _up(b, multiple)) for a, b in ((72, 104), (136, 40))]
-            worst = _differ(plain, graph, sizes, channels)
+            try:
+                worst = _differ(plain, graph, sizes, channels)
+            except OutOfMemory:
+                raise
+            except ModelLoadError:
+                continue
             if worst <= _TOLERANCE:
                 return Exported(graph, 0, multiple, {**facts, "differs_from_torch": worst})
     window = _up(WINDOW, step)
@@ -211,7 +216,11 @@ def _trace(plain: Any, channels: int, side: int, *, free: bool) -> bytes:
 
 
 def _differ(plain: Any, graph: bytes, sizes: list[tuple[int, int]], channels: int) -> float:
-    """Return how far the graph is from torch, relative to the largest value; Inf: does not run."""
+    """Return how far the graph is from torch, relative to the largest value; Inf: another size.
+
+    Raises:
+        ModelLoadError: the graph does not run.
+    """
     import torch
 
     worst = 0.0
@@ -219,12 +228,7 @@ def _differ(plain: Any, graph: bytes, sizes: list[tuple[int, int]], channels: in
     for seed, (height, width) in enumerate(sizes):
         planes = picture(channels, height, width, seed)
         want = plain(torch.from_numpy(planes)[None]).numpy()[0]
-        try:
-            got = net.run(planes)
-        except OutOfMemory:
-            raise
-        except ModelLoadError:
-            return math.inf
+        got = net.run(planes)
         if got.shape != want.shape or not np.isfinite(want).all():
             return math.inf
         largest = max(1.0, float(np.abs(want).max()))

@@ -14,11 +14,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _EXECUTE, _WRITE = 1 << 0, 1 << 1
 _CHANGE_FOLDERS = sum(1 << bit for bit in range(4, 13))
@@ -74,6 +75,8 @@ class _Beneath(ctypes.Structure):
 def raise_walls(folder: Path, *, memory_bytes: int, cpu_seconds: int) -> list[str]:
     """Ask the kernel for what it has; call while the process has one thread.
 
+    The process also ends when its parent does, where the kernel offers that.
+
     Args:
         folder: the only one that stays writable.
 
@@ -83,6 +86,7 @@ def raise_walls(folder: Path, *, memory_bytes: int, cpu_seconds: int) -> list[st
     walls = _limit_resources(memory_bytes, cpu_seconds)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET):
             if libc.unshare(flags) == 0:
                 walls.append("no network: an empty namespace")

@@ -23,7 +23,7 @@ class Limits:
     file_bytes: int = 1 << 30
     memory_bytes: int = 6 << 30
     cpu_seconds: int = 900
-    seconds: float = 1200.0
+    seconds: float = 3600.0
     nodes: int = 30_000
     weights: int = 1 << 28
     values: int = 1 << 26

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _BINARY = {0: "Add", 1: "Sub", 2: "Mul", 3: "Div", 4: "Max", 5: "Min", 6: "Pow"}
 _REVERSED = {7: "Sub", 8: "Div", 9: "Pow"}
 _UNARY = {0: "Abs", 1: "Neg", 2: "Floor", 3: "Ceil", 5: "Sqrt", 7: "Exp", 8: "Log", 16: "Tanh"}
+_THE_REST = -233
 _INTERP = {1: "nearest", 2: "linear", 3: "cubic"}
 
 
@@ -46,13 +47,13 @@ def convert(param: bytes, weights: bytes) -> onnx.ModelProto:
     Raises:
         ModelLoadError: damaged files, a layer that is not known, weights left over.
     """
-    layers = parse_param(param)
+    layers = tuple(topological(parse_param(param)))
+    for layer in layers:
+        if layer.kind not in EMITTERS:
+            raise layer.wrong("is of a kind that is not imported", ", ".join(sorted(EMITTERS)))
     graph = Graph(Weights(weights), input_channels(layers))
-    for layer in topological(layers):
-        emit = _EMITTERS.get(layer.kind)
-        if emit is None:
-            raise layer.wrong("is of a kind that is not imported", ", ".join(sorted(_EMITTERS)))
-        emit(graph, layer)
+    for layer in layers:
+        EMITTERS[layer.kind](graph, layer)
     return graph.finish()
 
 
@@ -239,8 +240,9 @@ def _padding(graph: Graph, layer: Layer) -> None:
 
 def _crop(graph: Graph, layer: Layer) -> None:
     """Crop by a margin a side; the other forms of this layer name sizes and are refused."""
-    refuse(layer, 2, 3, 4, 5, 13)
-    if len(layer.inputs) != 1 or layer.array(9) or layer.array(10) or layer.array(11):
+    refuse(layer, 2, 8, 13, 15)
+    named = any(layer.number(k) != _THE_REST for k in (3, 4, 5))
+    if named or len(layer.inputs) != 1 or layer.array(9) or layer.array(10) or layer.array(11):
         raise layer.wrong("crops to a named size, which is not imported")
     left, top = layer.whole(0, high=4096), layer.whole(1, high=4096)
     right, bottom = layer.whole(6, high=4096), layer.whole(7, high=4096)
@@ -269,7 +271,7 @@ def _memory_data(graph: Graph, layer: Layer) -> None:
     graph.give(layer, graph.constant(values), shape[1])
 
 
-_EMITTERS: dict[str, Callable[[Graph, Layer], None]] = {
+EMITTERS: dict[str, Callable[[Graph, Layer], None]] = {
     "Input": _input,
     "Split": _split,
     "Convolution": convolution,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +143,7 @@ class Net:
         Raises:
             ModelLoadError, OutOfMemory: it does not run, or gives no picture.
         """
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             (out,) = self._session.run(None, {"x": planes[None]})
         except MemoryError:
@@ -153,7 +152,7 @@ class Net:
             raise _not_run(error) from error
         pixels = planes.shape[1] * planes.shape[2]
         if pixels > self.largest:
-            self.seconds_per_pixel = (time.perf_counter() - start) / pixels
+            self.seconds_per_pixel = (time.process_time() - start) / pixels
         self.largest = max(self.largest, pixels)
         if not isinstance(out, np.ndarray) or out.ndim != 4 or out.dtype != np.float32:
             raise ModelLoadError("a network whose output is no picture", expected="(1, c, h, w)")
@@ -276,16 +275,19 @@ def _halo(
 ) -> tuple[int, bool, float, int]:
     """Return (halo or -1, whether it is exact, seam, size multiple)."""
     static = static_reach(model)
+    periods = [multiple * k for k in (1, 2, 4, 8, 16, 3, 5, 7) if k == 1 or multiple * k <= 32]
     for crop in _CROPS:
         if crop < 4 * multiple:
             continue
-        pixels = (crop * 5 // 2) ** 2
-        if net.seconds_per_pixel * pixels > _SECONDS:
+        if net.seconds_per_pixel * (3 * crop) ** 2 > _SECONDS:
             break
-        for period in _periods(multiple, crop):
-            found = _profile(net, channels, scale, period, crop)
+        tiles = _Tiles(net, channels, scale, crop, max(periods), multiple)
+        ends: dict[int, float] = {}
+        for period in periods:
+            found = tiles.profile(period)
+            ends[period] = found[-1]
             distance = next((d for d, e in enumerate(found) if max(found[d:]) <= SEAM), None)
-            # Near the middle of the crop there is too little left to call it settled.
+            # Near the middle of the tile there is too little left to call it settled.
             if distance is None or distance > 0.4 * crop:
                 continue
             if static is not None and static <= max(64, 2 * distance):
@@ -293,32 +295,41 @@ def _halo(
                 return static + period - 1, True, max(found[edge:]), period
             # What is beyond the reach of this picture may matter in another.
             return math.ceil(1.5 * distance) + period, False, max(found[distance:]), period
+        # A larger tile is worth asking on the grids on which this one came closest.
+        periods = sorted(p for p in periods if ends[p] <= 4.0 * min(ends.values()))[:2]
     return -1, False, 0.0, multiple
 
 
-def _periods(multiple: int, crop: int) -> Sequence[int]:
-    return [multiple * k for k in (1, 2, 3, 4, 8, 16, 32) if multiple * k <= max(crop // 4, 8)]
+class _Tiles:
+    """A picture answered whole, and tiles of it at the corners of grids of several periods."""
 
+    def __init__(
+        self, net: Net, channels: int, scale: int, crop: int, coarsest: int, multiple: int
+    ) -> None:
+        self._net, self._scale, self._crop = net, scale, crop
+        largest = _odd_multiple(coarsest, 20) + math.ceil(crop / coarsest) * coarsest
+        side = math.ceil((largest + crop // 3) / multiple) * multiple
+        self._picture = picture(channels, side, side, seed=1)
+        self._whole = net.run(self._picture)
 
-def _profile(net: Net, channels: int, scale: int, period: int, crop: int) -> list[float]:
-    """Return, by distance from the rim of a tile, how far it is from the whole picture.
+    def profile(self, period: int) -> list[float]:
+        """Return, by distance from the rim of a tile, how far it is from the whole picture.
 
-    The tile begins at an odd multiple of `period`, so a network bound to a coarser grid fails.
-    """
-    size = math.ceil(crop / period) * period
-    offset = _odd_multiple(period, max(3 * period, size // 3))
-    whole_size = math.ceil((offset + size + size // 2) / period) * period
-    whole = picture(channels, whole_size, whole_size, seed=1)
-    want = net.run(whole)
-    got = net.run(np.ascontiguousarray(whole[:, offset:, offset:][:, :size, :size]))
-    want = want[:, offset * scale :, offset * scale :][:, : size * scale, : size * scale]
-    if want.shape != got.shape:
-        return [math.inf]
-    error = np.abs(got - want).max(axis=0) / max(1.0, float(np.abs(want).max()))
-    error = error.reshape(size, scale, size, scale).max(axis=(1, 3))
-    index = np.minimum(np.arange(size), np.arange(size)[::-1])
-    rim = np.minimum(index[:, None], index[None, :])
-    return [float(error[rim == d].max()) for d in range(size // 2)]
+        The tile begins at an odd multiple of `period`: a network that is bound to a coarser grid
+        gives something else.
+        """
+        size = math.ceil(self._crop / period) * period
+        offset, scale = _odd_multiple(period, 20), self._scale
+        end = offset + size
+        got = self._net.run(np.ascontiguousarray(self._picture[:, offset:end, offset:end]))
+        want = self._whole[:, offset * scale : end * scale, offset * scale : end * scale]
+        if want.shape != got.shape:
+            return [math.inf]
+        error = np.abs(got - want).max(axis=0) / max(1.0, float(np.abs(want).max()))
+        error = error.reshape(size, scale, size, scale).max(axis=(1, 3))
+        index = np.minimum(np.arange(size), np.arange(size)[::-1])
+        rim = np.minimum(index[:, None], index[None, :])
+        return [float(error[rim == d].max()) for d in range(size // 2)]
 
 
 def _peak_memory() -> int:
