@@ -95,6 +95,87 @@ class TestFilm:
         assert np.abs(to_log.apply(light) - log_encode(light)).max() < 2e-6
 
 
+class TestStages:
+    def test_the_files_of_the_truth_undo_the_plate(self, tmp_path: Path) -> None:
+        make(tmp_path / "plate", "1950s-print", truth=tmp_path / "truth")
+
+        def truth(kind: str, *channels: str) -> np.ndarray:
+            path = tmp_path / "truth" / kind / f"{kind}.1002.exr"
+            frame = read_frame(path, 1002, color_space="Raw")
+            return frame.pixels[..., [frame.channels.index(c) for c in channels]]
+
+        record = json.loads((tmp_path / "truth" / "truth.json").read_text())
+        assert record["schema"] == "wetgate.truth/2"
+        assert set(record["frames"]) == {"1001", "1002"}
+        entry = record["frames"]["1002"]
+        kinds = {p.name for p in (tmp_path / "truth").iterdir() if p.is_dir()}
+        assert kinds >= {"clean", "matte", "sharp", "dirt", "scratches", "scratch-matte", "weave"}
+        assert kinds >= {"flow", "fade-keep", "flicker-local", "grain-sigma", "sensor-variance"}
+        # By hand from the files: flicker, scratches and dirt off, then the dyes back.
+        plate = pixels(tmp_path / "plate" / "plate.1002.dpx").astype(np.float64)
+        flicker = entry["flicker"]
+        exposure = flicker["unit"] * (flicker["stops"] + truth("flicker-local", "Y"))
+        steady = flicker["pivot"] + (plate - exposure - flicker["pivot"]) / flicker["gamma"]
+        left_by = truth("scratches", "keep"), truth("dirt", "keep")
+        whole = (steady - truth("scratches", "add")) / np.maximum(left_by[0], 1e-3)
+        whole = (whole - truth("dirt", "paint")) / np.maximum(left_by[1], 1e-3)
+        matrix = np.array(entry["fade"]["crosstalk"])
+        density = 1.37 - whole * 2.046 - entry["fade"]["stain"]
+        left = density @ np.linalg.inv(matrix).T
+        keep, resist = (
+            truth("fade-keep", "cyan", "magenta", "yellow"),
+            np.array(entry["fade"]["resist"]),
+        )
+        root = np.sqrt(keep**2 + 4 * resist * np.maximum(left, 0))
+        dyes = np.where(left > 0, 2 * left / (keep + root), left / keep) @ matrix.T
+        restored = (1.37 - dyes) / 2.046
+        well = (left_by[0] > 0.9)[..., 0] & (left_by[1] > 0.9)[..., 0]
+        clean = truth("clean", "R", "G", "B")
+        before, after = (np.abs((p - clean)[well]).mean() for p in (plate, restored))
+        assert after < 0.4 * before
+        assert abs((restored - clean)[well].mean()) < 0.01
+        assert entry["dirt"][0].keys() >= {"identity", "kind", "box", "area", "opacity", "value"}
+        lens = np.load(tmp_path / "truth" / "lens.npz")
+        assert lens["sigma"].shape == (90, 160)
+        assert lens["kernels"].sum(axis=(1, 2)) == pytest.approx(1)
+
+    def test_a_range_has_its_codec_and_cadence_on_record(self, tmp_path: Path) -> None:
+        pytest.importorskip("av", reason="the movie extra is not installed")
+        make(tmp_path / "plate", "vhs-h264", "1001-1004", truth=tmp_path / "truth")
+        record = json.loads((tmp_path / "truth" / "truth.json").read_text())
+        frames = record["codec"]["frames"]
+        assert [frames[str(n)]["type"] for n in (1001,)] == ["I"]
+        assert record["codec"]["bytes"] == sum(f["bytes"] for f in frames.values())
+        quality = np.load(tmp_path / "truth" / "codec-quality.npz")["quality"]
+        assert quality.shape == (4, 6, 10)
+        for index, number in enumerate(range(1001, 1005)):
+            assert quality[index].mean() == pytest.approx(
+                frames[str(number)]["quality"][-1], abs=1e-3
+            )
+        coded = pixels(tmp_path / "plate" / "plate.1003.png")
+        uncoded = pixels(tmp_path / "truth" / "uncoded" / "uncoded.1003.png")
+        assert 0.001 < np.abs(coded - uncoded).mean() < 0.1
+
+    def test_telecine_makes_five_files_of_four(self, tmp_path: Path) -> None:
+        source = open_clean(
+            str(PHOTO),
+            preset("telecine", 7),
+            config=load_config(),
+            frames=FrameRange.from_str("1-4"),
+            input_space=SRGB,
+            size=(96, 64),
+        )
+        out, truth = tmp_path / "plate", tmp_path / "truth"
+        done = list(write_shot(source, out, config=load_config(), truth=truth))
+        assert done == [1, 2, 3, 4, 5]
+        record = json.loads((truth / "truth.json").read_text())
+        assert record["cadence"]["3"] == {"top": 2, "bottom": 3, "mixed": True}
+        mixed = pixels(out / "plate.0003.png")
+        for parity, number in ((0, 2), (1, 3)):
+            film = pixels(truth / "uncoded" / f"uncoded.{number:04d}.png")
+            assert np.array_equal(mixed[parity::2], film[parity::2])
+
+
 class TestNoise:
     def test_depth_decides_the_format(self, tmp_path: Path) -> None:
         make(tmp_path / "clipped", "awgn-40")

@@ -203,7 +203,11 @@ def _sparkles(spec: ActionSpec, seed: int, number: int, size: tuple[int, int]) -
         light = float(draw.uniform(1.5, 8))
         outline = _star(radius) + center
         shape = _Shape((outline,), center, (light, light, 0.95 * light), 1.0)
-        yield _Actor(index, lambda _, shape=shape: shape)  # type: ignore[misc]
+        yield _Actor(index, _fixed(shape))
+
+
+def _fixed(shape: _Shape) -> Callable[[float], _Shape]:
+    return lambda _: shape
 
 
 def _rain(spec: ActionSpec, seed: int, number: int, size: tuple[int, int]) -> Iterator[_Actor]:
