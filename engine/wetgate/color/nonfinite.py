@@ -38,8 +38,12 @@ def convert_finite(
 
 def non_finite_mask(pixels: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     """Return the `(h, w)` mask of pixels with NaN or Inf in any channel, or None without any."""
-    bad: NDArray[np.bool_] = np.logical_not(np.isfinite(pixels).all(axis=-1))
-    return bad if bad.any() else None
+    finite = np.isfinite(pixels)
+    # One pass over all samples is several times quicker than one along an axis of three.
+    if finite.all():
+        return None
+    bad: NDArray[np.bool_] = np.logical_not(finite.all(axis=-1))
+    return bad
 
 
 def substitute(pixels: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> NDArray[np.float32]:
