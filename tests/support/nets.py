@@ -178,7 +178,7 @@ def _compute(op: str, a: dict[str, Any], v: list[NDArray[np.float64]]) -> NDArra
         for dy in range(3):
             for dx in range(3):
                 out += np.tensordot(weight[:, :, dy, dx], padded[:, dy : dy + h, dx : dx + w], 1)
-        s = a["strides"][0]
+        s = a.get("strides", [1])[0]
         return out[:, ::s, ::s]
     b = a["blocksize"]
     c, h, w = v[0].shape

@@ -58,10 +58,8 @@ def load_session(
     if precision not in PRECISIONS:
         raise UsageError(f"no precision {precision!r}", expected=f"one of {', '.join(PRECISIONS)}")
     found = package if isinstance(package, ModelPackage) else find_model(package)
-    key = (
-        str(found.folder), *sorted(found.card.files.values()),
-        backend, precision, str(threads), device,
-    )  # fmt: skip
+    # Another card on the same weights is another model: halo and scale are its word alone.
+    key = (str(found.folder), found.card.digest, backend, precision, str(threads), device)
     with _lock:
         session = _sessions.get(key)
         if session is None:
