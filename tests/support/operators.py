@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 import numpy as np
 from wetgate.operators.base import (
@@ -38,10 +39,16 @@ class OneStage:
     halo: int = 0
     radius: int = 0
     exact: bool = False
+    scale: Fraction = Fraction(1)
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(temporal_radius=self.radius, halo=self.halo, exact_output=self.exact)
+        return Footprint(
+            temporal_radius=self.radius,
+            halo=self.halo,
+            scale=self.scale,
+            exact_output=self.exact,
+        )
 
     @property
     def spec(self) -> OperatorSpec:
@@ -296,3 +303,66 @@ class _Speaking(OneStage):
         x = window.center[inner(window)]
         low = np.full(x.shape[:2], Provenance.RESAMPLED, np.uint8)
         return Judged(x, low, (f"made for frame {window.number}",))
+
+
+@dataclass(frozen=True)
+class Replicate(OneStage):
+    """Makes every pixel a square of itself; as exact as doing nothing."""
+
+    name: str = "replicate"
+    provenance: Provenance = Provenance.INFERRED
+    scale: Fraction = Fraction(2)
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+        return self.resample(window.center[inner(window)])
+
+    def resample(self, pixels: Pixels) -> Pixels:
+        times = int(self.scale)
+        return np.ascontiguousarray(pixels.repeat(times, axis=0).repeat(times, axis=1))
+
+
+@dataclass(frozen=True)
+class Halve(OneStage):
+    """Averages squares of 2 x 2 px."""
+
+    name: str = "halve"
+    provenance: Provenance = Provenance.RESAMPLED
+    scale: Fraction = Fraction(1, 2)
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+        return halved(window.center[inner(window)])
+
+
+def halved(x: Pixels) -> Pixels:
+    return ((x[0::2, 0::2] + x[0::2, 1::2]) + (x[1::2, 0::2] + x[1::2, 1::2])) * np.float32(0.25)
+
+
+@dataclass(frozen=True)
+class Enlarged(OneStage):
+    """Blurs in space and over time and makes 2 x 2 px of each, with a pattern on the grid."""
+
+    name: str = "enlarged"
+    radius: int = 1
+    halo: int = 3
+    provenance: Provenance = Provenance.INFERRED
+    scale: Fraction = Fraction(2)
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
+        total = np.zeros_like(window.center)
+        count = np.float32(0)
+        for pixels, valid in zip(window.pixels, window.valid, strict=True):
+            if valid:
+                total += blur(pixels, 2)
+                count += np.float32(1)
+        rows, columns = inner(window)
+        twice = (slice(2 * s.start, 2 * s.stop) for s in (rows, columns))
+        large = self.resample(total / count)[tuple(twice)]
+        y, x = np.mgrid[0 : large.shape[0], 0 : large.shape[1]]
+        pattern = (y + 2 * window.tile.y0 + 3 * (x + 2 * window.tile.x0)) % 7
+        classes = np.where(pattern == 0, Provenance.RESAMPLED, Provenance.INFERRED)
+        large = large + pattern[..., None].astype(np.float32) * np.float32(2**-8)
+        return Judged(large, classes.astype(np.uint8), ("enlarged",))
+
+    def resample(self, pixels: Pixels) -> Pixels:
+        """Twice the size by the mean of each pixel and its neighbors; wrong at the rim."""
+        return blur(pixels, 1).repeat(2, axis=0).repeat(2, axis=1)

@@ -19,11 +19,14 @@ from support.clips import make_frame, texture, to_codes
 from support.operators import (
     BoxBlur,
     CopyOut,
+    Enlarged,
+    Halve,
     Invert,
     Lift,
     NoCost,
     OneStage,
     Paired,
+    Replicate,
     TemporalMean,
     TwoStage,
 )
@@ -37,6 +40,9 @@ OPERATORS: Mapping[str, Callable[..., Any]] = {
     "mean": TemporalMean,
     "paired": Paired,
     "two": TwoStage,
+    "replicate": Replicate,
+    "halve": Halve,
+    "enlarged": Enlarged,
     "painter": lambda: Lift(name="painter", provenance=Provenance.INFERRED, generative=True),
     "broken": lambda: Broken(),
 }

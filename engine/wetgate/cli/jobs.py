@@ -306,7 +306,7 @@ def show_plan(plan: Plan, output: Output) -> None:
         [
             ("frames", frames),
             ("missing", ", ".join(map(str, plan.missing[:20]))),
-            ("picture", f"{plan.width} x {plan.height}, {', '.join(plan.channels)}{rate}"),
+            ("picture", f"{plan.size_text}, {', '.join(plan.channels)}{rate}"),
             ("samples", plan.sample_type),
             ("recipe", f"{plan.recipe}, {plan.recipe_digest}"),
             ("steps", steps or "none: every frame passes through, bit for bit"),

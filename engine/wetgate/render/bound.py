@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
-from wetgate.operators.base import Operator
+from wetgate.operators.base import Footprint, Operator, OperatorSpec, Stage
 from wetgate.render.encoding import Encoding
 
 GENERATIVE = 0x80
@@ -18,6 +19,8 @@ class BoundStep:
 
     Attributes:
         generative: a model it runs makes up detail, whatever its operator says of itself.
+        spec, stages, footprints: of the operator, read once: some open the card of a model to
+            tell them.
     """
 
     operator: Operator
@@ -25,16 +28,29 @@ class BoundStep:
     strength: float
     is_log_working: bool
     generative: bool = False
+    spec: OperatorSpec = field(init=False)
+    stages: tuple[Stage, ...] = field(init=False)
+    footprints: tuple[Footprint, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", self.operator.spec)
+        object.__setattr__(self, "stages", tuple(self.operator.stages))
+        object.__setattr__(self, "footprints", tuple(s.footprint for s in self.stages))
+
+    @property
+    def scale(self) -> Fraction:
+        """Output size / input size."""
+        return self.spec.footprint.scale
 
     @property
     def invents(self) -> bool:
         """Whether pixels of the step's own class may be made up."""
-        return self.generative or self.operator.spec.generative
+        return self.generative or self.spec.generative
 
     @property
     def mark(self) -> int:
         """The value of pixels this step changes, in touched-planes."""
-        return int(self.operator.spec.provenance) | (GENERATIVE if self.invents else 0)
+        return int(self.spec.provenance) | (GENERATIVE if self.invents else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +71,20 @@ class Reach:
 
 def chain_reach(operators: Sequence[Operator]) -> Reach:
     """Add radii up from the end of the chain: a value is as far away as what it feeds."""
+    return reach_of([[stage.footprint for stage in operator.stages] for operator in operators])
+
+
+def reach_of(footprints: Sequence[Sequence[Footprint]]) -> Reach:
+    """Return what `chain_reach` does, for the footprints of each step's stages."""
     stage: dict[tuple[int, int], int] = {}
     stage_output: dict[tuple[int, int], int] = {}
-    step_input = [0] * len(operators)
+    step_input = [0] * len(footprints)
     total = 0
-    for i in reversed(range(len(operators))):
-        stages = operators[i].stages
+    for i in reversed(range(len(footprints))):
+        stages = footprints[i]
         for s in reversed(range(len(stages))):
             stage_output[i, s] = total
-            total += stages[s].footprint.temporal_radius
+            total += stages[s].temporal_radius
             stage[i, s] = total
         step_input[i] = total
     return Reach(total, tuple(step_input), stage, stage_output)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -16,18 +17,12 @@ from wetgate.color.nonfinite import non_finite_mask, substitute
 from wetgate.model.box import Box
 from wetgate.operators.base import Analysis, Judged, Pixels, SourceFacts, Window
 from wetgate.render.analysis import ShotAnalyses
-from wetgate.render.bound import BoundStep, chain_reach
-from wetgate.render.encoding import compose
-from wetgate.render.judging import (
-    FrameNotes,
-    Marks,
-    TileDone,
-    count_guarded,
-    gather_notes,
-    marks_of,
-    take_apart,
-)
+from wetgate.render.bound import BoundStep, reach_of
+from wetgate.render.canvas import pad_marks, padded, scaled_box, sizes_of
+from wetgate.render.frames import canvas_of
+from wetgate.render.judging import FrameNotes, Marks, TileDone, gather_notes, take_apart
 from wetgate.render.shelf import Shelf, ShelvedFrame
+from wetgate.render.step_output import ResizedOutput, StepOutput, Stepped
 from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
 from wetgate.render.surveys import SurveyedWindow, Surveys
 from wetgate.render.windows import Shots, gather, gather_if
@@ -90,7 +85,8 @@ class Chain:
         self._analyses = analyses
         self._workers = workers
         self._tile = tile
-        self._reach = chain_reach([step.operator for step in steps])
+        self._reach = reach_of([step.footprints for step in steps])
+        self.sizes = sizes_of([step.scale for step in steps])
         self._inputs: dict[tuple[int, int], _StepInput] = {}
         self._outputs: dict[tuple[int, int, int], Plane] = {}
         self._notes: dict[tuple[int, int, int], FrameNotes] = {}
@@ -128,10 +124,8 @@ class Chain:
         Raises:
             InputError: when the frame cannot be read.
         """
-        source = self._shelf.get(number)
-        height = source.shell.pixels.shape[0]
-        plane = self._working(index, number, source)
-        return np.array(plane.rows(0, height), copy=True)
+        plane = self._working(index, number, self._shelf.get(number))
+        return np.array(plane.rows(0, plane.shape[0]), copy=True)
 
     def frame_facts(self, index: int, number: int) -> SourceFacts:
         """Return what a step's operator may know about a frame, by number."""
@@ -139,7 +133,7 @@ class Chain:
 
     def facts(self, index: int, source: ShelvedFrame) -> SourceFacts:
         """Return what a step's operator may know about a frame."""
-        height, width, _ = source.shell.pixels.shape
+        width, height = self.sizes.before(canvas_of(source.shell), index).data.size
         return SourceFacts(
             sample_type=source.shell.sample_type,
             width=width,
@@ -157,20 +151,12 @@ class Chain:
 
         reach = self._reach
         for i, n in [k for k in self._inputs if not near(k[1], reach.step_input[k[0]])]:
-            self._drop_input(self._inputs.pop((i, n)), owned=i > 0)
+            _drop_input(self._inputs.pop((i, n)), owned=i > 0)
         for key in [k for k in self._outputs if not near(k[2], reach.stage_output[k[0], k[1]])]:
             self._outputs.pop(key).release()
         self._notes = {k: v for k, v in self._notes.items() if near(k[2], reach.source)}
         self._surveys.retain(lambda key, n: near(n, reach.stage[key]))
         self._shelf.retain(lambda n: near(n, reach.source))
-
-    def _drop_input(self, entry: _StepInput, *, owned: bool) -> None:
-        planes = {entry.working} - {entry.color, entry.finite}
-        if owned:
-            planes |= {entry.color, entry.finite}
-        for plane in planes:
-            if plane is not None:
-                plane.release()
 
     def _analysis(self, index: int, number: int) -> Analysis:
         shots = self._analyses[index].shots if index < len(self._analyses) else ()
@@ -185,12 +171,26 @@ class Chain:
         return entry
 
     def _make_input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
+        entry = self._plain_input(index, number, source)
+        made = canvas_of(source.shell)
+        made = self.sizes.after(made, index - 1) if index else made
+        grown = made.aligned(self.sizes.scales[index])
+        if grown.data == made.data:
+            return entry
+        color = padded(entry.color, made, grown)
+        same = entry.finite is entry.color
+        return _StepInput(
+            color=color,
+            finite=color if same else padded(entry.finite, made, grown),
+            touched=None if entry.touched is None else pad_marks(entry.touched, made, grown),
+        )
+
+    def _plain_input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
         if index == 0:
             return _StepInput(color=source.color, finite=source.finite)
         color, touched = self._run_step(index - 1, number, source)
         if color is None:
-            height = source.color.shape[0]
-            color = source.color.rows(0, height)
+            color = source.color.rows(0, source.color.shape[0])
         plane = self._store.keep_exact(color, source.shell.sample_type)
         finite = plane
         if source.has_non_finite:
@@ -207,85 +207,60 @@ class Chain:
                 entry.working = entry.finite
             else:
                 whole = np.empty(entry.finite.shape, dtype=np.float32)
+                alphas = self._beside(source.alpha, index, source)
                 for band in row_bands(whole.shape):
-                    alpha = gather_if(source.alpha, Box(0, band.start, whole.shape[1], band.stop))
+                    alpha = gather_if(alphas, Box(0, band.start, whole.shape[1], band.stop))
                     whole[band] = encoding.encode(entry.finite.rows(band.start, band.stop), alpha)
                 entry.working = self._store.keep_exact(whole, "float")
         return entry.working
 
-    def _neighbours(self, number: int, radius: int, source: ShelvedFrame) -> list[int | None]:
-        return [
-            n
-            if n == number or (self._shots.same(n, number) and self._shelf.usable(n, source))
-            else None
-            for n in range(number - radius, number + radius + 1)
-        ]
+    def _beside(
+        self, plane: Plane | None, index: int, source: ShelvedFrame, *, after: bool = False
+    ) -> Plane | None:
+        """Return alpha or matte at the size that a step works on, or that of its output."""
+        if plane is None or not self.sizes.changes:
+            return plane
+        resize = self.sizes.plane_after if after else self.sizes.plane_before
+        return resize(plane, canvas_of(source.shell), index, "linear")
 
-    def _run_step(
-        self, index: int, number: int, source: ShelvedFrame
-    ) -> tuple[Pixels | None, Marks | None]:
+    def _neighbours(self, number: int, radius: int, source: ShelvedFrame) -> list[int | None]:
+        around = range(number - radius, number + radius + 1)
+        return [n if n == number or self._is_neighbor(n, number, source) else None for n in around]
+
+    def _is_neighbor(self, number: int, center: int, source: ShelvedFrame) -> bool:
+        if not self._shots.same(number, center) or not self._shelf.usable(number, source):
+            return False
+        if not self.sizes.changes:
+            return True
+        # Scaling aligns frames to the display window, so that must be the same as well.
+        return canvas_of(self._shelf.get(number).shell) == canvas_of(source.shell)
+
+    def _run_step(self, index: int, number: int, source: ShelvedFrame) -> Stepped:
         """Run the last stage of a step and put its result into the source encoding."""
         step = self.steps[index]
-        stage = len(step.operator.stages) - 1
         entry = self._input(index, number, source)
-        height, width, _ = entry.color.shape
-        out = np.empty(entry.color.shape, dtype=np.float32)
-        several = len(self.steps) > 1
-
-        def write(window: Window, judged: Judged) -> TileDone:
-            rows, columns = window.tile.within(window.frame)
-            inner = window.tile.within(window.region)
-            seen = window.center[inner]
-            said = count_guarded(step, judged.classes), judged.notes
-            if _same_memory(judged.pixels, seen):
-                return TileDone(box=window.tile, written=False, guarded=said[0], notes=said[1])
-            plain = gather(entry.color, window.tile)
-            result = compose(
-                plain,
-                seen,
-                judged.pixels,
-                step.encoding,
-                strength=step.strength,
-                matte=gather_if(source.matte, window.tile),
-                alpha=gather_if(source.alpha, window.tile),
-                sample_type=source.shell.sample_type,
-            )
-            out[rows, columns] = result
-            marks = None
-            if several or judged.classes is not None:
-                changed = (result.view(np.uint32) != plain.view(np.uint32)).any(axis=-1)
-                marks = np.where(changed, marks_of(step, judged.classes), np.uint8(0))
-            return TileDone(
-                box=window.tile, written=True, marks=marks, guarded=said[0], notes=said[1]
-            )
-
-        done = self._run_tiles(index, stage, number, source, write)
-        frame = Box.of_size(width, height)
-        for tile in done:
-            if not tile.written and any(other.written for other in done):
-                out[tile.box.within(frame)] = gather(entry.color, tile.box)
-        touched = entry.touched
-        if several or any(tile.marks is not None for tile in done):
-            touched = np.zeros((height, width), np.uint8) if touched is None else touched.copy()
-            for tile in done:
-                region = touched[tile.box.within(frame)]
-                marks = tile.marks
-                if tile.written and marks is None:
-                    plain, made = gather(entry.color, tile.box), out[tile.box.within(frame)]
-                    changed = (made.view(np.uint32) != plain.view(np.uint32)).any(axis=-1)
-                    marks = np.where(changed, np.uint8(step.mark), np.uint8(0))
-                if marks is not None:
-                    np.maximum(region, marks, out=region)
-        if not any(tile.written for tile in done):
-            return (None, touched) if index == 0 else (entry.color.rows(0, height), touched)
-        return out, touched
+        make = StepOutput if self.sizes.scales[index] == 1 else ResizedOutput
+        output = make(
+            step=step,
+            color=entry.color,
+            working=self._working(index, number, source),
+            matte=self._beside(source.matte, index, source, after=True),
+            alpha=self._beside(source.alpha, index, source, after=True),
+            touched=entry.touched,
+            several=len(self.steps) > 1,
+            sample_type=source.shell.sample_type,
+        )
+        last = len(step.stages) - 1
+        done = self._run_tiles(index, last, number, source, output.write)
+        return output.finish(done, first=index == 0)
 
     def _stage_output(self, index: int, stage: int, number: int, source: ShelvedFrame) -> Plane:
         key = (index, stage, number)
         plane = self._outputs.get(key)
         if plane is None:
-            exact = self.steps[index].operator.stages[stage].footprint.exact_output
-            out = np.empty(source.color.shape, dtype=np.float32 if exact else np.float16)
+            exact = self.steps[index].footprints[stage].exact_output
+            shape = self._input(index, number, source).color.shape
+            out = np.empty(shape, dtype=np.float32 if exact else np.float16)
 
             def write(window: Window, judged: Judged) -> TileDone:
                 tile = window.tile.within(window.frame)
@@ -305,8 +280,8 @@ class Chain:
         write: Callable[[Window, Judged], TileDone],
     ) -> list[TileDone]:
         step = self.steps[index]
-        stage = step.operator.stages[stage_index]
-        around = self._neighbours(number, stage.footprint.temporal_radius, source)
+        stage, footprint = step.stages[stage_index], step.footprints[stage_index]
+        around = self._neighbours(number, footprint.temporal_radius, source)
         planes: dict[int, tuple[Plane, Plane | None]] = {}
         for n in around:
             if n is not None:
@@ -330,10 +305,12 @@ class Chain:
             )
         )
         frame = Box.of_size(facts.width, facts.height)
+        last = stage_index == len(step.stages) - 1
+        scale = self.sizes.scales[index] if last else Fraction(1)
         numbers = [number if n is None else n for n in around]
 
         def run(tile: Box) -> TileDone:
-            region = tile.grown(stage.footprint.halo)
+            region = tile.grown(footprint.halo)
             inputs = {n: gather(plane, region) for n, (plane, _) in planes.items()}
             previous = {n: gather(p, region) for n, (_, p) in planes.items() if p is not None}
             window = Window(
@@ -346,15 +323,21 @@ class Chain:
                 tile=tile,
                 frame=frame,
             )
-            shape = (tile.height, tile.width, facts.channels)
+            made = scaled_box(tile, scale)
+            shape = (made.height, made.width, facts.channels)
             return write(window, take_apart(step, stage(window, analysis, facts), shape))
 
-        done = self._workers.map(run, frame.tiles(*self._tile), side_by_side=True)
-        last = stage_index == len(step.operator.stages) - 1
+        unit = scale.denominator
+        width, height = (-(-side // unit) * unit for side in self._tile)
+        done = self._workers.map(run, frame.tiles(width, height), side_by_side=True)
         self._notes[index, stage_index, number] = gather_notes(step, done, last=last)
         return done
 
 
-def _same_memory(a: Pixels, b: Pixels) -> bool:
-    here, there = a.__array_interface__, b.__array_interface__
-    return here["data"][0] == there["data"][0] and a.strides == b.strides and a.shape == b.shape
+def _drop_input(entry: _StepInput, *, owned: bool) -> None:
+    planes = {entry.working} - {entry.color, entry.finite}
+    if owned:
+        planes |= {entry.color, entry.finite}
+    for plane in planes:
+        if plane is not None:
+            plane.release()

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import FrameSequence, same_file_tree
-from wetgate.model.errors import OutputError, RecipeError, TargetExists, UsageError
-from wetgate.operators.base import Operator
+from wetgate.model.errors import (
+    BackendError,
+    OutputError,
+    RecipeError,
+    TargetExists,
+    UsageError,
+)
+from wetgate.operators.base import Operator, Resamples
+from wetgate.recipe import Recipe
 from wetgate.render.manifest import CONTROL, DONE, FrameRecord, Journal
 from wetgate.render.options import JobOptions
 from wetgate.render.source import SourceClip
 
 
-def check_sizes(operators: Sequence[Operator]) -> None:
-    """Refuse operators that change the size.
+def check_sizes(recipe: Recipe, operators: Sequence[Operator], *, has_matte: bool) -> None:
+    """Refuse what cannot be blended, and operators that do not scale as they declare.
 
     Raises:
-        RecipeError: naming the step.
+        RecipeError: naming the step. BackendError: naming the operator.
     """
-    for index, operator in enumerate(operators):
+    for index, (step, operator) in enumerate(zip(recipe.steps, operators, strict=True)):
         spec = operator.spec
-        if spec.footprint.scale != 1:
+        scale = spec.footprint.scale
+        scales = [stage.footprint.scale for stage in operator.stages]
+        if scale <= 0 or scales != [Fraction(1)] * (len(scales) - 1) + [scale]:
+            raise BackendError(
+                f"operator {spec.name!r} scales by {scale}, its stages by "
+                f"{', '.join(map(str, scales))}",
+                expected="stages that keep the size, and a last one that has the whole scale",
+            )
+        blends = step.strength != 1.0 or has_matte
+        if scale != 1 and blends and not isinstance(operator, Resamples):
+            how = "a matte" if has_matte else f"a strength of {step.strength:g}"
             raise RecipeError(
-                f"steps[{index}]: operator {spec.name!r} scales by {spec.footprint.scale}",
-                expected="operators that keep the size",
+                f"steps[{index}]: operator {spec.name!r} scales by {scale} and cannot do so with "
+                f"{how}",
+                expected="all of it everywhere: it has no plain way to change the size to blend in",
+                remedy="set its strength to 1 and pass no matte",
             )
 
 

@@ -174,3 +174,44 @@ def compose(
             out = np.where(np.abs(source) <= HALF_MAX, np.clip(out, -HALF_MAX, HALF_MAX), out)
     restore(out, source, non_finite_mask(source))
     return restore(out, source, non_finite_mask(out))
+
+
+def compose_resized(
+    nearest: Pixels,
+    after: Pixels,
+    encoding: Encoding,
+    *,
+    plain: Pixels | None = None,
+    weight: Pixels | np.float32 | None = None,
+    alpha: Pixels | None = None,
+    sample_type: SampleType,
+) -> Pixels:
+    """Bring what a scaling operator returned into the source encoding.
+
+    There is no source pixel to add a difference to: the values are decoded as they are. Where
+    the nearest sample of the source is not finite, and where the operator made something that is
+    not, the bits of that sample stand.
+
+    Args:
+        nearest: `(h, w, channel)`, the source in its encoding at the size of the output.
+        after: the same region as the operator returned it.
+        plain: the same by a classical resample, in the working encoding; with it
+            `out = plain + weight * (after - plain)` in the source encoding.
+        weight: strength times matte, `(h, w, 1)` or one number.
+        alpha: `(h, w, 1)` for premultiplied sources.
+
+    Returns:
+        A new array, un-clamped, finite wherever the source is.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        out = encoding.decode(after, alpha)
+        if plain is not None and weight is not None:
+            base = encoding.decode(plain, alpha)
+            mixed = base + weight * (out - base)
+            out = np.where(weight == 1, out, np.where(weight == 0, base, mixed))
+        out = np.array(out, dtype=np.float32, order="C", copy=True)
+        if sample_type == "half":
+            held = np.abs(nearest) <= HALF_MAX
+            out = np.where(held, np.clip(out, -HALF_MAX, HALF_MAX), out)
+    restore(out, nearest, non_finite_mask(nearest))
+    return restore(out, nearest, non_finite_mask(out))

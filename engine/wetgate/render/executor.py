@@ -24,9 +24,10 @@ from wetgate.model.frame import Frame, ImageInfo
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import OutputSpace
 from wetgate.render.events import FrameReport
+from wetgate.render.frames import canvas_of, resized_frame
 from wetgate.render.output import FrameWriter, WriteOrder
 from wetgate.render.shelf import Shelf, ShelvedFrame
-from wetgate.render.store import row_bands
+from wetgate.render.store import Plane, row_bands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +126,18 @@ class Executor:
     def _order(
         self, number: int, shelved: ShelvedFrame, done: Finished, started: float
     ) -> WriteOrder:
-        frame = shelved.rebuild(done.color)
+        resized = self.chain.sizes.changes
+        if resized and done.color is not None:
+            frame = resized_frame(shelved, done.color, self.chain.sizes)
+        else:
+            frame = shelved.rebuild(done.color)
         space_changed = self.output_space is not None
         if self.output_space is not None:
-            frame = _into_space(frame, shelved, self.output_space)
+            alpha = shelved.alpha
+            if alpha is not None:
+                canvas = canvas_of(shelved.shell)
+                alpha = self.chain.sizes.plane_output(alpha, canvas, "linear")
+            frame = _into_space(frame, shelved, self.output_space, alpha)
         return WriteOrder(
             frame=frame,
             source_rows=shelved.rows,
@@ -138,12 +147,13 @@ class Executor:
             color_index=shelved.color_index,
             unchanged=done.color is None and not space_changed,
             space_changed=space_changed,
+            resized=resized,
             touched=done.touched,
             mark=done.mark,
             notes=done.notes,
             network_off=done.network_off,
             matte_digest=self.matte_digest(number) if self.matte_digest is not None else "",
-            warnings=_unlike(frame, self.usual) if self.usual is not None else (),
+            warnings=_unlike(shelved.shell, self.usual) if self.usual is not None else (),
             seconds=time.perf_counter() - started,
         )
 
@@ -186,13 +196,19 @@ def _unlike(frame: Frame, usual: ImageInfo) -> tuple[str, ...]:
     )
 
 
-def _into_space(frame: Frame, shelved: ShelvedFrame, target: OutputSpace) -> Frame:
-    """Convert the colors of a whole frame; other channels keep their bits."""
+def _into_space(
+    frame: Frame, shelved: ShelvedFrame, target: OutputSpace, alphas: Plane | None
+) -> Frame:
+    """Convert the colors of a whole frame; other channels keep their bits.
+
+    Args:
+        alphas: alpha at the size of the frame.
+    """
     pixels = frame.pixels.copy() if frame.pixels is shelved.shell.pixels else frame.pixels
     index = list(shelved.color_index)
     for band in row_bands(pixels.shape):
         color = np.ascontiguousarray(pixels[band][..., index])
-        alpha = None if shelved.alpha is None else shelved.alpha.rows(band.start, band.stop)
+        alpha = None if alphas is None else alphas.rows(band.start, band.stop)
         out = target.encoding.encode(color, alpha)
         if target.encoding.premultiplied and alpha is not None:
             out = premultiply(out, alpha[..., 0])

@@ -26,6 +26,7 @@ from wetgate.model.errors import (
 from wetgate.operators.registry import make_operator
 from wetgate.recipe.digest import canonical_json
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
+from wetgate.render.costs import codec_seconds
 from wetgate.render.events import (
     Event,
     Finished,
@@ -42,7 +43,7 @@ from wetgate.render.measuring import analysis_path, obtain_analysis
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
 from wetgate.render.plan import Plan
-from wetgate.render.planner import Job, MakeOperator, codec_seconds, prepare
+from wetgate.render.planner import Job, MakeOperator, prepare
 from wetgate.render.shelf import FrameSource
 from wetgate.render.source import MatteClip, open_clip
 from wetgate.render.verify import VerifyReport, verify_output

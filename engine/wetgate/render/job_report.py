@@ -18,6 +18,7 @@ from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, load_recipe
 from wetgate.render.analysis import load_analysis
 from wetgate.render.events import FrameReport, JobReport
+from wetgate.render.frames import canvas_of, nearest_over
 from wetgate.render.manifest import CONTROL, FrameRecord, Journal
 from wetgate.render.noise_profile import profiles_of
 from wetgate.render.options import JobOptions
@@ -136,7 +137,7 @@ def _facts(plan: Plan, report: JobReport) -> list[Fact]:
     facts = [
         ("Source", plan.source),
         ("Output", plan.target),
-        ("Picture", f"{plan.width} x {plan.height}, {', '.join(plan.channels)}{rate}"),
+        ("Picture", f"{plan.size_text}, {', '.join(plan.channels)}{rate}"),
         ("Samples", plan.sample_type),
         ("Input space", plan.input_space),
         ("Decided by", plan.space_decision),
@@ -182,6 +183,7 @@ def _settings(operator: Operator) -> list[Fact]:
 
 def _row(frame: FrameReport, record: FrameRecord | None, plan: Plan) -> Row:
     failed = frame.status == "failed"
+    resized = (plan.out_width, plan.out_height) != (plan.width, plan.height)
     shares = ", ".join(f"{_class_name(k)} {100 * v:.1f} %" for k, v in frame.classes)
     return Row(
         number=frame.number,
@@ -190,7 +192,7 @@ def _row(frame: FrameReport, record: FrameRecord | None, plan: Plan) -> Row:
         seconds=f"{frame.seconds:.2f}",
         changed=None if failed else frame.changed_fraction,
         provenance="" if failed else shares or _class_name(0),
-        max_change="" if failed else _change_text(frame.max_change, plan.sample_type),
+        max_change="" if failed or resized else _change_text(frame.max_change, plan.sample_type),
         source_digest=record.source_digest if record is not None else "",
         output_digest=frame.digest or "",
         notes="; ".join((*frame.remarks, *((frame.error,) if frame.error else ()))),
@@ -261,8 +263,11 @@ def _compare(clip: SourceClip, report: FrameReport, plan: Plan, options: JobOpti
     assert report.path is not None  # the caller chose frames that are there
     layer = layer_in(report.path, options.layer)
     restored = read_frame(report.path, report.number, color_space=plan.output_space, layer=layer)
-    before = _shown(clip[report.number], plan.input_space, clip)
+    source = clip[report.number]
+    before = _shown(source, plan.input_space, clip)
     after = _shown(restored, plan.output_space, clip)
+    if after.shape != before.shape:
+        before = nearest_over(before, canvas_of(source), canvas_of(restored))
     crops: list[Crop] = []
     for x, y in telling_details(before, after, _CROP):
         area = (slice(y, y + _CROP), slice(x, x + _CROP))

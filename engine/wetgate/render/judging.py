@@ -25,6 +25,7 @@ class TileDone:
         box: where its output lies. written: False when the stage returned its very input.
         marks: of the pixels that changed; None when the step's own mark holds for all of them.
         guarded: pixels whose class is below the step's own.
+        held: pixels of another size that take a sample of the source that is not finite.
         notes: what the stage had to say.
     """
 
@@ -32,6 +33,7 @@ class TileDone:
     written: bool
     marks: Marks | None = None
     guarded: int = 0
+    held: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -57,7 +59,7 @@ def take_apart(step: BoundStep, result: Pixels | Judged, shape: tuple[int, int, 
         BackendError: another shape or type, or a class above that of the operator.
     """
     judged = result if isinstance(result, Judged) else Judged(result)
-    name, spec = step.operator.spec.name, step.operator.spec
+    name, spec = step.spec.name, step.spec
     pixels, classes = judged.pixels, judged.classes
     if pixels.shape != shape or pixels.dtype != np.float32:
         raise BackendError(
@@ -87,7 +89,7 @@ def marks_of(step: BoundStep, classes: NDArray[np.uint8] | None) -> Marks:
     """
     if classes is None:
         return np.asarray(step.mark, np.uint8)
-    own = np.uint8(step.operator.spec.provenance)
+    own = np.uint8(step.spec.provenance)
     marks = np.where(classes == 0, own, classes)
     if step.invents:
         marks = np.where(marks == own, marks | np.uint8(GENERATIVE), marks)
@@ -98,7 +100,7 @@ def count_guarded(step: BoundStep, classes: NDArray[np.uint8] | None) -> int:
     """Return how many pixels came about in a lower class than the step may use."""
     if classes is None:
         return 0
-    return int(np.count_nonzero(classes < np.uint8(step.operator.spec.provenance)))
+    return int(np.count_nonzero(classes < np.uint8(step.spec.provenance)))
 
 
 def gather_notes(step: BoundStep, done: Sequence[TileDone], *, last: bool) -> FrameNotes:
@@ -107,9 +109,13 @@ def gather_notes(step: BoundStep, done: Sequence[TileDone], *, last: bool) -> Fr
     Args:
         last: the stage is the last of its step, so that its classes count.
     """
-    name = step.operator.spec.name
+    name = step.spec.name
     notes = dict.fromkeys(f"{name}: {text}" for tile in done for text in tile.notes)
+    held = sum(tile.held for tile in done)
+    if held:
+        told = f"{name}: {held} pixels stay not finite, as the nearest sample of the source is"
+        notes[told] = None
     guarded = sum(tile.guarded for tile in done)
-    if not last or not guarded or step.operator.spec.provenance < Provenance.INFERRED:
+    if not last or not guarded or step.spec.provenance < Provenance.INFERRED:
         return FrameNotes(tuple(notes))
     return FrameNotes(tuple(notes), guarded / sum(tile.box.area for tile in done))

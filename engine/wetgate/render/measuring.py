@@ -101,7 +101,7 @@ def _analyse(
     steps: list[ShotAnalyses] = []
     with open_chain(job, workers, matte, shots, steps, job.clip) as (chain, _shelf):
         for index, step in enumerate(job.steps):
-            spec = step.operator.spec
+            spec = step.spec
             measured: list[Analysis] = [{}] * (len(shots.cuts) + 1)
             if spec.needs_analysis:
                 for at, frames in enumerate(shots.split(readable)):

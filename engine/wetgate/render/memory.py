@@ -6,15 +6,16 @@ Nothing here decides a pixel. Whatever plan comes out, the same bits are rendere
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import psutil
 
 from wetgate.model.errors import OutOfMemory
 from wetgate.model.frame import SampleType, code_depth
-from wetgate.operators.base import Operator
-from wetgate.render.bound import chain_reach
+from wetgate.operators.base import Footprint, Operator, UsesModels
+from wetgate.render.bound import reach_of
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 4 << 30
@@ -24,6 +25,9 @@ _MOST_TILE_PIXELS = 1 << 19
 
 _LIBRARIES = {"cv2": 60 * MIB, "PyOpenColorIO": 40 * MIB}
 """What a library adds to the process when it is first used."""
+
+_NET_LIBRARIES = {"onnxruntime": 64 * MIB}
+"""The same for steps with networks, with the weights of a few of them."""
 
 _SLACK = 48 * MIB
 """Allocator and interpreter overhead beyond the arrays that are counted."""
@@ -64,9 +68,26 @@ class FrameSize:
         return self.pixels * self.colors * 4
 
     @property
+    def encoded(self) -> int:
+        """Bytes of a frame as a file holds it."""
+        return self.pixels * self.channels * self.sample_bytes
+
+    @property
     def compact(self) -> int:
         """Bytes of a frame at rest."""
         return self.pixels * self.channels * self.sample_bytes + self.carried_bytes
+
+    def scaled(self, scale: Fraction) -> FrameSize:
+        """Return the size of the frames that a step of that scale makes."""
+        if scale == 1:
+            return self
+        unit = scale.denominator
+        return replace(
+            self,
+            width=int(-(-self.width // unit) * unit * scale),
+            height=int(-(-self.height // unit) * unit * scale),
+            carried_bytes=int(self.carried_bytes * scale * scale),
+        )
 
     @property
     def sample_bytes(self) -> int:
@@ -119,14 +140,16 @@ def plan_memory(
     Raises:
         OutOfMemory: when not even the smallest plan fits, with what it would need.
     """
-    base = process_base(bool(operators) or with_color) if base is None else base
-    held = _held_bytes(size, operators, converted)
-    surveys = _survey_bytes(size, operators)
+    with_models = any(isinstance(op, UsesModels) and op.models() for op in operators)
+    with_steps = bool(operators) or with_color
+    if base is None:
+        base = process_base(with_steps) + (_not_loaded(_NET_LIBRARIES) if with_models else 0)
+    steps = _read(operators)
+    held = _held_bytes(size, steps, converted)
+    surveys = _survey_bytes(size, steps)
     least: MemoryPlan | None = None
-    for plan in _candidates(size, operators, workers):
-        fixed = (
-            base + surveys + _working_bytes(size, operators, plan, bool(operators) or with_color)
-        )
+    for plan in _candidates(size, steps, workers):
+        fixed = base + surveys + _working_bytes(size, steps, plan, with_steps)
         store = min(held, max(0, budget - fixed))
         found = replace(plan, store_limit=store, scratch_bytes=held - store, peak=fixed + store)
         if found.peak <= budget:
@@ -145,8 +168,34 @@ def plan_memory(
 def process_base(with_steps: bool) -> int:
     """Return what this process holds before any frame, with the libraries it will load."""
     rss = int(psutil.Process().memory_info().rss)
-    later = sum(size for name, size in _LIBRARIES.items() if name not in sys.modules)
-    return rss + _SLACK + (later if with_steps else 0)
+    return rss + _SLACK + (_not_loaded(_LIBRARIES) if with_steps else 0)
+
+
+def _not_loaded(libraries: Mapping[str, int]) -> int:
+    return sum(size for name, size in libraries.items() if name not in sys.modules)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Footprints of one step, read once: some operators open the card of a model to tell them."""
+
+    scale: Fraction
+    stages: tuple[Footprint, ...]
+
+
+def _read(operators: Sequence[Operator]) -> list[_Step]:
+    return [
+        _Step(op.spec.footprint.scale, tuple(stage.footprint for stage in op.stages))
+        for op in operators
+    ]
+
+
+def _step_sizes(size: FrameSize, steps: Sequence[_Step]) -> list[FrameSize]:
+    """Return the sizes of the input of every step, and that of the output as the last one."""
+    sizes = [size]
+    for step in steps:
+        sizes.append(sizes[-1].scaled(step.scale))
+    return sizes
 
 
 def fit_tile(length: int, wanted: int) -> int:
@@ -164,11 +213,9 @@ def tile_overhead(size: FrameSize, tile: tuple[int, int], halo: int) -> float:
     return computed / size.pixels
 
 
-def _candidates(
-    size: FrameSize, operators: Sequence[Operator], workers: int
-) -> Iterator[MemoryPlan]:
+def _candidates(size: FrameSize, steps: Sequence[_Step], workers: int) -> Iterator[MemoryPlan]:
     """Yield plans from the fastest to the smallest."""
-    halo = max((s.footprint.halo for op in operators for s in op.stages), default=0)
+    halo = max((stage.halo for step in steps for stage in step.stages), default=0)
     tiles = {
         (fit_tile(size.width, w), fit_tile(size.height, h))
         for w in (size.width, 1024, 512, 256, 128)
@@ -180,7 +227,7 @@ def _candidates(
     # One worker means one core: reading ahead would only take it away from rendering.
     for overlap in (True, False) if workers > 1 else (False,):
         for count in counts if not overlap else counts[:1]:
-            for tile in allowed if operators else allowed[:1]:
+            for tile in allowed if steps else allowed[:1]:
                 yield MemoryPlan(
                     tile=tile, workers=count, overlap=overlap, wide=overlap,
                     store_limit=0, scratch_bytes=0, peak=0,
@@ -194,76 +241,82 @@ def _waste(size: FrameSize, tile: tuple[int, int], halo: int, workers: int) -> f
     return tile_overhead(size, tile, halo) * idle
 
 
-def _tile_bytes(size: FrameSize, operators: Sequence[Operator], tile: tuple[int, int]) -> int:
+def _tile_bytes(size: FrameSize, steps: Sequence[_Step], tile: tuple[int, int]) -> int:
     """Return the scratch of one worker: windows, the operator's own, and composing."""
-    worst = 0
-    for operator in operators:
-        for index, stage in enumerate(operator.stages):
-            print_ = stage.footprint
+    worst, composing = 0, tile[0] * tile[1] * size.colors * 4 * 10
+    for step, here in zip(steps, _step_sizes(size, steps), strict=False):
+        growth = max(Fraction(1), step.scale**2)
+        composing = max(composing, int(tile[0] * tile[1] * growth) * size.colors * 4 * 10)
+        for index, print_ in enumerate(step.stages):
             region = (tile[0] + 2 * print_.halo) * (tile[1] + 2 * print_.halo)
             frames = 2 * print_.temporal_radius + 1
             inputs = frames * size.colors * 4 * (2 if index else 1)
-            band = size.width * (tile[1] + 2 * print_.halo) * size.colors * 4
+            band = here.width * (tile[1] + 2 * print_.halo) * size.colors * 4
             bytes_ = region * (inputs + print_.bytes_per_pixel) + 2 * band
             worst = max(worst, bytes_)
-    return worst + tile[0] * tile[1] * size.colors * 4 * 10
+    return worst + composing
 
 
 def _working_bytes(
-    size: FrameSize, operators: Sequence[Operator], plan: MemoryPlan, with_steps: bool
+    size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan, with_steps: bool
 ) -> int:
     """Return the greatest sum of what is alive at one moment beside planes and surveys."""
-    file = size.pixels * size.channels * size.sample_bytes
     pool = 2 * size.full if 2 * size.full <= _POOL_BYTES else size.full
     pool = pool if pool <= _POOL_BYTES else 0
-    return pool + _alive_bytes(size, operators, plan, file, with_steps)
+    return pool + _alive_bytes(size, steps, plan, with_steps)
 
 
 def _alive_bytes(
-    size: FrameSize, operators: Sequence[Operator], plan: MemoryPlan, file: int, with_steps: bool
+    size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan, with_steps: bool
 ) -> int:
-    read = size.full + file + (size.compact if with_steps else 0)
-    write = 2 * size.full + 2 * file
+    sizes = _step_sizes(size, steps)
+    out = sizes[-1]
+    read = size.full + size.encoded + (size.compact if with_steps else 0)
+    write = 2 * out.full + 2 * out.encoded
     if not with_steps:
         return read + write if plan.overlap else max(read, write)
-    tiles = plan.workers * _tile_bytes(size, operators, plan.tile)
-    survey = (plan.workers if plan.wide else 1) * 2 * size.color if _surveys(operators) else 0
-    render = size.color + max(tiles, survey)
+    tiles = plan.workers * _tile_bytes(size, steps, plan.tile)
+    largest = max(s.color for s in sizes)
+    survey = (plan.workers if plan.wide else 1) * 2 * largest if _surveys(steps) else 0
+    render = largest + max(tiles, survey)
+    if any(s is not size for s in sizes):
+        render += 2 * out.pixels  # marks of the steps before and of this one
     if plan.overlap:
-        return read + render + write + size.full
-    return max(read, render + (size.full - size.color), write)
+        return read + render + write + out.full
+    return max(read, render + (out.full - out.color), write)
 
 
-def _surveys(operators: Sequence[Operator]) -> bool:
-    return any(s.footprint.survey_bytes_per_pixel for op in operators for s in op.stages)
+def _surveys(steps: Sequence[_Step]) -> bool:
+    return any(stage.survey_bytes_per_pixel for step in steps for stage in step.stages)
 
 
-def _held_bytes(size: FrameSize, operators: Sequence[Operator], converted: Sequence[bool]) -> int:
+def _held_bytes(size: FrameSize, steps: Sequence[_Step], converted: Sequence[bool]) -> int:
     """Return the bytes of all planes that are alive at once."""
-    reach = chain_reach(operators)
-    if reach.source == 0:
-        return 0
-    held = (2 * reach.source + 2) * size.compact
-    for i, operator in enumerate(operators):
-        window = 2 * reach.step_input[i] + 1
+    reach = reach_of([step.stages for step in steps])
+    # Frames that nobody needs twice are read as they are and never laid away.
+    held = (2 * reach.source + 2) * size.compact if reach.source else 0
+    sizes = _step_sizes(size, steps)
+    for i, step in enumerate(steps):
+        window, color = 2 * reach.step_input[i] + 1, sizes[i].color
         if i:
-            held += window * size.color
+            held += window * color
         if i < len(converted) and converted[i]:
-            held += window * size.color
-        for s, stage in enumerate(operator.stages[:-1]):
-            bytes_ = size.color if stage.footprint.exact_output else size.color // 2
+            held += window * color
+        for s, stage in enumerate(step.stages[:-1]):
+            bytes_ = color if stage.exact_output else color // 2
             held += (2 * reach.stage_output[i, s] + 1) * bytes_
     return held
 
 
-def _survey_bytes(size: FrameSize, operators: Sequence[Operator]) -> int:
+def _survey_bytes(size: FrameSize, steps: Sequence[_Step]) -> int:
     """Return the bytes of surveys alive at once: those of frames, and the pairs of one window."""
-    reach = chain_reach(operators)
+    reach = reach_of([step.stages for step in steps])
+    sizes = _step_sizes(size, steps)
     frames, pairs = 0.0, 0.0
-    for i, operator in enumerate(operators):
-        for s, stage in enumerate(operator.stages):
-            each = stage.footprint.survey_bytes_per_pixel * size.pixels
-            share = each / (2 * stage.footprint.temporal_radius + 1)
+    for i, step in enumerate(steps):
+        for s, stage in enumerate(step.stages):
+            each = stage.survey_bytes_per_pixel * sizes[i].pixels
+            share = each / (2 * stage.temporal_radius + 1)
             frames += share * (2 * reach.stage[i, s] + 1)
             pairs = max(pairs, each)
     return int(frames + pairs)

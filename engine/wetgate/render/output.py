@@ -39,6 +39,7 @@ class WriteOrder:
         color_index: channels that steps may change.
         unchanged: the engine knows that no sample differs from the source.
         space_changed: the whole picture is in another color space than the source.
+        resized: it has another size, so that no pixel is one of the source's.
         touched: provenance marks by pixel, when several steps ran; else `mark` goes for all.
         notes: what the stages said. network_off: share of the frame that did without a network.
         matte_digest: of the matte file. seconds: spent on the frame so far.
@@ -54,6 +55,7 @@ class WriteOrder:
     space_changed: bool
     touched: NDArray[np.uint8] | None
     mark: int
+    resized: bool = False
     notes: tuple[str, ...] = ()
     network_off: float = 0.0
     matte_digest: str = ""
@@ -228,6 +230,8 @@ def _measure(order: WriteOrder, got: Frame) -> tuple[Change, dict[str, float], f
     change = Change()
     counts: dict[int, int] = {}
     wanted = order.frame
+    if order.resized:
+        return _all_new(order)
     names = [wanted.channels[i] for i in order.color_index] or list(wanted.channels)
     there = [got.channels.index(name) for name in names]
     here = [wanted.channels.index(name) for name in names]
@@ -254,6 +258,20 @@ def _measure(order: WriteOrder, got: Frame) -> tuple[Change, dict[str, float], f
             classes[name] = classes.get(name, 0.0) + count / total
     generative = sum(c for mark, c in counts.items() if mark & GENERATIVE) / total
     return change, classes, generative
+
+
+def _all_new(order: WriteOrder) -> tuple[Change, dict[str, float], float]:
+    """Count a frame of another size: every pixel is new, and no difference can be told."""
+    height, width, _ = order.frame.pixels.shape
+    marks = np.full((1, 1), order.mark, np.uint8) if order.touched is None else order.touched
+    found, count = np.unique(marks, return_counts=True)
+    classes: dict[str, float] = {}
+    generative = 0.0
+    for mark, share in zip(found.tolist(), (count / marks.size).tolist(), strict=True):
+        name = str(mark & ~GENERATIVE)
+        classes[name] = classes.get(name, 0.0) + share
+        generative += share if mark & GENERATIVE else 0.0
+    return Change(pixels=height * width, changed=height * width), classes, generative
 
 
 def _pick(pixels: Pixels, index: list[int]) -> Pixels:

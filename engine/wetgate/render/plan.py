@@ -61,6 +61,7 @@ class Plan:
     """What a job will do and need. Making one touches nothing.
 
     Attributes:
+        width, height: of the source, px. out_width, out_height: of what is written.
         frames: numbers to be rendered. missing: numbers asked for, or in a gap, without a file.
         operators: names and versions in order.
         disk_bytes: of the output, uncompressed estimate. scratch_bytes: of temporary planes.
@@ -79,6 +80,8 @@ class Plan:
     missing: tuple[int, ...]
     width: int
     height: int
+    out_width: int
+    out_height: int
     channels: tuple[str, ...]
     sample_type: str
     frame_rate: Fraction | None
@@ -106,3 +109,11 @@ class Plan:
     fallbacks: tuple[Fallback, ...] = ()
     losses: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def size_text(self) -> str:
+        """The size of the frames in words, before and after."""
+        text = f"{self.width} x {self.height}"
+        if (self.out_width, self.out_height) != (self.width, self.height):
+            text += f" -> {self.out_width} x {self.out_height}"
+        return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,9 @@ from wetgate.operators.base import Operator
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
 from wetgate.render.bound import BoundStep, chain_reach
+from wetgate.render.canvas import sizes_of
 from wetgate.render.checks import check_sizes, check_target, choose_frames, is_stepped
+from wetgate.render.costs import codec_seconds, cores, frame_size
 from wetgate.render.encoding import (
     Encoding,
     OutputSpace,
@@ -26,8 +28,9 @@ from wetgate.render.encoding import (
     legal_bits,
     make_encoding,
 )
+from wetgate.render.frames import canvas_of, check_resizable, resizing_losses
 from wetgate.render.manifest import CONTROL
-from wetgate.render.memory import DEFAULT_MEMORY, FrameSize, MemoryPlan, plan_memory
+from wetgate.render.memory import DEFAULT_MEMORY, MemoryPlan, plan_memory
 from wetgate.render.options import JobOptions
 from wetgate.render.plan import Plan
 from wetgate.render.shelf import alpha_channel, color_channels
@@ -37,11 +40,6 @@ from wetgate.render.steps import Settled, settle_steps
 if TYPE_CHECKING:
     from wetgate.color.config import ColorConfig
     from wetgate.color.identify import SpaceDecision
-
-_READ_SECONDS_PER_MPX = {"dpx": 0.008, "cineon": 0.008, "exr": 0.03}
-_WRITE_SECONDS_PER_MPX = {"dpx": 0.02, "exr": 0.15}
-_OTHER_SECONDS_PER_MPX = 0.08
-"""One core, 10-bit DPX and half RGB EXR with ZIP; decoding, and writing with its read-back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +104,7 @@ def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
     """
     recipe = _recipe(options)
     settled = settle_steps(recipe, [make(s.operator, s.params) for s in recipe.steps], options)
-    check_sizes(settled.operators)
+    check_sizes(recipe, settled.operators, has_matte=options.matte is not None)
     converts = recipe.output_space != "same-as-input"
     clip = open_clip(
         options.plate,
@@ -151,6 +149,12 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
         }
     )
     size = frame_size(clip, bool(steps) or output_space is not None)
+    sizes = sizes_of([op.spec.footprint.scale for op in operators])
+    out = sizes.output(canvas_of(clip.info)).data
+    if sizes.changes:
+        check_resizable(
+            clip.info.header, carried=clip.info.carried if target_format == "dpx" else ()
+        )
     budget = options.memory or DEFAULT_MEMORY
     memory = plan_memory(
         size,
@@ -162,7 +166,7 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
     )
     reach = chain_reach(operators)
     needs_analysis = reach.source > 0 or any(op.spec.needs_analysis for op in operators)
-    disk = frame_bytes(clip.info) * len(wanted)
+    disk = math.ceil(frame_bytes(clip.info) * out.area / max(1, size.pixels)) * len(wanted)
     free = free_bytes(target.directory)
     warnings = _warnings(clip, absent, free, disk)
     seconds = codec_seconds(clip, target_format, len(wanted)) if not steps else None
@@ -173,6 +177,8 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
         missing=absent,
         width=size.width,
         height=size.height,
+        out_width=max(1, out.width),
+        out_height=max(1, out.height),
         channels=clip.info.channels,
         sample_type=clip.info.sample_type,
         frame_rate=clip.frame_rate,
@@ -198,7 +204,14 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
         seconds_from="codec cost per megapixel" if seconds is not None else "",
         models=tuple(model for models in settled.models for model in models),
         fallbacks=settled.fallbacks,
-        losses=metadata_losses(clip.info, target_format),
+        losses=(
+            *metadata_losses(clip.info, target_format),
+            *(
+                resizing_losses(clip.info, color_channels(clip.info.channels))
+                if sizes.changes
+                else ()
+            ),
+        ),
         warnings=warnings,
     )
     return Job(
@@ -223,35 +236,6 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
 def is_scene_linear(job: Job) -> bool:
     """Whether the plate's values are proportional to light."""
     return job.config is not None and is_linear(job.config, job.space)
-
-
-def cores() -> int:
-    """Return the processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def frame_size(clip: SourceClip, with_color: bool) -> FrameSize:
-    """Return how large the frames of a clip are."""
-    info = clip.info
-    sampled = info.data_window.area * len(info.channels)
-    size = FrameSize(
-        width=max(1, info.data_window.width),
-        height=max(1, info.data_window.height),
-        channels=len(info.channels),
-        colors=len(color_channels(info.channels)) if with_color else 0,
-        sample_type=info.sample_type,
-    )
-    carried = max(0, frame_bytes(info) - sampled * size.sample_bytes)
-    return FrameSize(
-        width=size.width,
-        height=size.height,
-        channels=size.channels,
-        colors=size.colors,
-        sample_type=size.sample_type,
-        carried_bytes=carried if info.carried else 0,
-    )
 
 
 def _recipe(options: JobOptions) -> Recipe:
@@ -353,16 +337,6 @@ def _write_options(
         provenance={"recipe": recipe.name, "version": __version__} if does_something else {},
     )
     return options, asked
-
-
-def codec_seconds(clip: SourceClip, target_format: str | None, count: int) -> float:
-    """Return the seconds that reading and writing `count` frames side by side take."""
-    megapixels = clip.info.data_window.area / 1e6
-    read = _READ_SECONDS_PER_MPX.get(clip.info.header.format, _OTHER_SECONDS_PER_MPX)
-    write = _WRITE_SECONDS_PER_MPX.get(
-        target_format or clip.info.header.format, _OTHER_SECONDS_PER_MPX
-    )
-    return count * megapixels * max(read, write)
 
 
 def _decided(decision: SpaceDecision | None) -> str:

@@ -79,7 +79,7 @@ def _second_frame(job: Job, frame: Frame) -> float:
             def read(number: int, index: int = index) -> Pixels:
                 return chain.read_working(index, number)
 
-            spec = step.operator.spec
+            spec = step.spec
             facts = chain.frame_facts(index, 0)
             measured = step.operator.analyse(read, clip.frames, facts)
             steps.append(ShotAnalyses(operator=spec.name, version=spec.version, shots=(measured,)))

@@ -59,17 +59,26 @@ def settle_steps(recipe: Recipe, operators: Sequence[Operator], options: JobOpti
     for index, asked in enumerate(operators):
         operator = asked
         facts: tuple[ModelFacts, ...] = ()
-        reason = _against(operator, options.policy, invents=operator.spec.generative)
-        if reason is None:
-            facts = _models_of(index, operator)
-            invents = any(model.generative for model in facts)
-            reason = _against(operator, options.policy, invents=invents)
+        missing: ModelLoadError | None = None
+        try:
+            reason = _against(operator, options.policy, invents=operator.spec.generative)
+            if reason is None:
+                facts = _models_of(index, operator)
+                invents = any(model.generative for model in facts)
+                reason = _against(operator, options.policy, invents=invents)
+        except ModelLoadError as error:
+            # An operator may need its model to say what it is. A policy that keeps networks out
+            # of the picture does not need it either.
+            if HIGHEST_CLASS[options.policy] >= Provenance.INFERRED:
+                raise
+            reason, missing = f"runs a network, and not as asked: {error}", error
         if reason is not None:
             classical = _classical(asked, options.policy)
             if classical is None:
-                raise _refused(recipe, index, asked, reason, options.policy)
+                raise missing or _refused(recipe, index, asked, reason, options.policy)
             operator, facts = classical, _models_of(index, classical)
-            fallbacks.append(Fallback(index, asked.spec.name, f"{reason}; runs without a network"))
+            told = f"{reason}; runs without a network"
+            fallbacks.append(Fallback(index, classical.spec.name, told))
         _check_licences(facts, allow_noncommercial=options.allow_noncommercial)
         chosen.append(operator)
         models.append(facts)
