@@ -10,7 +10,15 @@ from support.clips import MemoryClip, make_frame, moving_clip
 from support.operators import Guarded, Invert, Lift, OneStage, TwoGuarded
 from wetgate.io.ranges import FrameRange
 from wetgate.model.errors import BackendError
-from wetgate.operators.base import Analysis, Judged, Operator, Pixels, SourceFacts, Window
+from wetgate.operators.base import (
+    Analysis,
+    Judged,
+    Operator,
+    Pixels,
+    Provenance,
+    SourceFacts,
+    Window,
+)
 from wetgate.render.bound import GENERATIVE, BoundStep, chain_reach
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import Encoding
@@ -143,6 +151,11 @@ class Lying(OneStage):
 def test_classes_that_cannot_be_true_are_refused(lie: Lying, said: str) -> None:
     with pytest.raises(BackendError, match=said):
         finish(ramp(), [lie], [1])
+
+
+def test_pixels_left_alone_are_not_where_the_network_was_off() -> None:
+    done = finish(ramp(), [_Quiet(provenance=Provenance.INFERRED)], [1])[1]
+    assert done.network_off == 0.0
 
 
 def test_a_changed_pixel_called_untouched_gets_the_class_of_its_step() -> None:

@@ -124,8 +124,9 @@ class Judged:
     Attributes:
         pixels: what the stage would have returned alone.
         classes: uint8 `(h, w)` of `Provenance` values, the size of `pixels`, none above the class
-            of the operator's spec; None when that holds for all of them. Read from the last
-            stage of an operator only.
+            of the operator's spec; None when that holds for all of them. `UNTOUCHED` is for
+            pixels that were looked at and left alone, a lower class where a network was not
+            asked. Read from the last stage of an operator only.
         notes: short sentences for the report, such as why a network was not asked; the engine
             tells each once a frame.
     """

@@ -24,7 +24,7 @@ class TileDone:
     Attributes:
         box: where its output lies. written: False when the stage returned its very input.
         marks: of the pixels that changed; None when the step's own mark holds for all of them.
-        guarded: pixels whose class is below the step's own.
+        guarded: pixels whose class is below the step's own, and not untouched.
         held: pixels of another size that take a sample of the source that is not finite.
         notes: what the stage had to say.
     """
@@ -97,10 +97,14 @@ def marks_of(step: BoundStep, classes: NDArray[np.uint8] | None) -> Marks:
 
 
 def count_guarded(step: BoundStep, classes: NDArray[np.uint8] | None) -> int:
-    """Return how many pixels came about in a lower class than the step may use."""
+    """Return how many pixels came about in a lower class than the step may use.
+
+    Those that the stage calls untouched do not count: it looked at them and left them alone.
+    """
     if classes is None:
         return 0
-    return int(np.count_nonzero(classes < np.uint8(step.spec.provenance)))
+    lower = (classes < np.uint8(step.spec.provenance)) & (classes > 0)
+    return int(np.count_nonzero(lower))
 
 
 def gather_notes(step: BoundStep, done: Sequence[TileDone], *, last: bool) -> FrameNotes:

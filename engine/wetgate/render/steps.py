@@ -71,7 +71,7 @@ def settle_steps(recipe: Recipe, operators: Sequence[Operator], options: JobOpti
             # of the picture does not need it either.
             if HIGHEST_CLASS[options.policy] >= Provenance.INFERRED:
                 raise
-            reason, missing = f"runs a network, and not as asked: {error}", error
+            reason, missing = "runs a network, whose pixels the policy keeps out", error
         if reason is not None:
             classical = _classical(asked, options.policy)
             if classical is None:
