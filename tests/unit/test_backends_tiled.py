@@ -161,21 +161,22 @@ def test_other_trouble_is_not_taken_for_memory(net: ModelPackage) -> None:
     assert not is_out_of_memory(ValueError("memory layout"))
 
 
-def test_a_fixed_shape_is_kept_and_batched(net: ModelPackage) -> None:
+def test_few_shapes_come_and_in_batches(net: ModelPackage) -> None:
     session = Tight(net, 10**9, MemoryError())
-    least = max(64, 4 * net.card.halo + 16)
-    edge = least + -least % 16
-    session.limit_tile((edge, edge), "a test")
-    session.fixed, session.batch = True, 2
-    for height, width in ((203, 150), (30, 41), (edge, edge + 1)):
+    least = max(64, 3 * net.card.halo + 32)
+    session.limit_tile((least + -least % 32, least + -least % 32), "a test")
+    session.grain, session.batch = 32, 2
+    for height, width in ((203, 150), (30, 41), (61, 64), (200, 159)):
         x = planes_for(net, height, width)
         got = apply_net(session, x, origin=(0, 0))
-        # What is padded up to the fixed shape shows as far as the halo, as any rim does.
+        # What is padded up to the grain shows as far as the halo, as any rim does.
         free = apply_net(load_session(net), x, origin=(0, 0))
         h, s = net.card.halo, net.card.scale
         inside = np.s_[:, : max(0, height - h) * s, : max(0, width - h) * s]
         np.testing.assert_array_equal(got[inside], free[inside])
-    assert {s[2:] for s in session.shapes} == {(edge, edge)}
+    grain = np.lcm(32, net.card.size_multiple)
+    assert all(n % grain == 0 for shape in session.shapes for n in shape[2:])
+    assert len({shape[2:] for shape in session.shapes}) <= 4
     assert {s[0] for s in session.shapes} == {1, 2}
 
 

@@ -5,7 +5,7 @@ gives the same result however the frame was cut.
 """
 
 from wetgate.backends.base import BACKENDS, PRECISIONS, Choice, Session, SessionBase
-from wetgate.backends.choose import forget_sessions, load_session
+from wetgate.backends.choose import forget_sessions, load_session, loaded_sessions
 from wetgate.backends.tiled import Tiling, apply_net, fit_tiles
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "fit_tiles",
     "forget_sessions",
     "load_session",
+    "loaded_sessions",
 ]

@@ -122,11 +122,12 @@ class SessionBase(ABC):
 
     Attributes:
         batch: how many tiles of one shape are worth running at once.
-        fixed: whether every tile should have exactly the shape `tile` (graphs, engines).
+        grain: height and width are rounded up to multiples of this many px, so that few shapes
+            come: graphs and engines are made for one shape each.
     """
 
     batch: int = 1
-    fixed: bool = False
+    grain: int = 1
 
     def __init__(
         self, card: ModelCard, choice: Choice, *, tile: tuple[int, int] | None = None

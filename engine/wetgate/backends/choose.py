@@ -68,6 +68,12 @@ def load_session(
         return session
 
 
+def loaded_sessions() -> tuple[Session, ...]:
+    """Return the sessions of this process: what ran where, why, and what happened on the way."""
+    with _lock:
+        return tuple(_sessions.values())
+
+
 def forget_sessions() -> None:
     """Let go of all sessions of this process and the memory they hold."""
     with _lock:

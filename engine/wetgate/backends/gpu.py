@@ -13,6 +13,11 @@ from pathlib import Path
 
 import platformdirs
 
+TILE = 1536
+"""The most px of a side at once; the engine's own tiles are smaller."""
+GRAIN = 64
+"""Sides are rounded up to this, so that a job meets few shapes."""
+
 _PROC = Path("/proc/driver/nvidia")
 
 
@@ -36,13 +41,13 @@ def has_metal() -> bool:
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
-def engine_folder(model_sha256: str, tile: tuple[int, int], precision: str) -> Path:
-    """Return the folder of engines built for one model, shape, device and driver; made if needed.
+def engine_folder(model_sha256: str, precision: str) -> Path:
+    """Return the folder of engines built for one model, device and driver; made if needed.
 
-    An engine that was built for another of these is wrong or slow, and the libraries do not
-    always notice.
+    The library tells shapes apart itself, by the names of its files. An engine that was built
+    for another model, device or driver is wrong or slow, and it does not always notice.
     """
-    facts = (model_sha256, f"{tile[0]}x{tile[1]}", precision, *gpu_names()[:1], driver_version())
+    facts = (model_sha256, precision, *gpu_names()[:1], driver_version())
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
     folder = Path(platformdirs.user_cache_dir("wetgate")) / "engines" / key
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.backends.base import Choice, Device, Planes, SessionBase, first_line
-from wetgate.backends.gpu import engine_folder, gpu_names
+from wetgate.backends.gpu import GRAIN, TILE, engine_folder, gpu_names
 from wetgate.backends.graph import read_graph
 from wetgate.model.errors import BackendError, ModelLoadError
 from wetgate.weights.library import ModelPackage
 
 _log = logging.getLogger(__name__)
 
-GPU_TILE = 512, 512
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
@@ -28,9 +27,10 @@ class OnnxSession(SessionBase):
     """A network in ONNX Runtime."""
 
     def __init__(self, package: ModelPackage, choice: Choice, runtime: Any, on_gpu: bool) -> None:
-        super().__init__(package.card, choice, tile=GPU_TILE if on_gpu else None)
-        # A GPU engine is built for one shape; on the CPU every shape is as good.
-        self.fixed = on_gpu
+        super().__init__(package.card, choice, tile=(TILE, TILE) if on_gpu else None)
+        # A GPU engine is built for one shape; on the CPU every shape is as good. A network that
+        # looks at all it is given is given exactly what its operator chose.
+        self.grain = GRAIN if on_gpu and not package.card.options.get("window") else 1
         self._runtime = runtime
 
     def _infer(self, planes: Planes) -> NDArray[np.floating]:
@@ -104,7 +104,7 @@ def _chosen(package: ModelPackage, precision: str, device: Device, file: str) ->
         # TF32 has 10 bits of mantissa: no reference.
         plain.insert(0, (_CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}))
     if _TENSORRT in found and precision == "fp16":
-        folder = engine_folder(package.card.files[file], GPU_TILE, precision)
+        folder = engine_folder(package.card.files[file], precision)
         plain.insert(
             0,
             (

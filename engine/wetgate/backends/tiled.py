@@ -31,7 +31,7 @@ class Tiling:
     kept: tuple[tuple[int, int], ...]
 
 
-def fit_tiles(length: int, tile: int, halo: int, multiple: int = 1) -> Tiling:
+def fit_tiles(length: int, tile: int, halo: int, multiple: int = 1, *, grid: int = GRID) -> Tiling:
     """Cut an axis into as few tiles as `tile` allows, then shrink them to what the axis needs.
 
     n tiles of t px whose neighbors overlap by two halos h cover `n t - (n - 1) 2 h` px. A fixed
@@ -41,24 +41,21 @@ def fit_tiles(length: int, tile: int, halo: int, multiple: int = 1) -> Tiling:
     Args:
         length: px of the axis, a multiple of `multiple`.
         tile: the most px of one tile, halo included.
-        multiple: all starts are multiples of it; sizes are multiples of it and of 16.
+        multiple: all starts are multiples of it. grid: sizes are multiples of both.
 
     Raises:
         ValueError: the tile leaves nothing between its halos.
     """
-    grid = math.lcm(GRID, multiple)
+    grid = math.lcm(grid, multiple)
     tile = max(grid, tile // grid * grid)
     count = _count(length, tile, _up(halo, multiple))
     if count == 1:
         return Tiling(length, (0,), ((0, length),))
-    needed = length + 2 * _up(halo, multiple) * (count - 1)
-    return _spread(length, _up(-(-needed // count), grid), count, _up(halo, multiple))
-
-
-def _fixed_tiles(length: int, tile: int, halo: int, multiple: int) -> Tiling:
-    """Cut an axis into tiles of exactly `tile` px, the last one shifted inwards."""
     halo = _up(halo, multiple)
-    return _spread(length, tile, _count(length, tile, halo), halo)
+    size = _up(-(-(length + 2 * halo * (count - 1)) // count), grid)
+    starts = [min(i * (size - 2 * halo), length - size) for i in range(count)]
+    edges = [0, *(start + halo for start in starts[1:]), length]
+    return Tiling(size, tuple(starts), tuple(itertools.pairwise(edges)))
 
 
 def _count(length: int, tile: int, halo: int) -> int:
@@ -67,12 +64,6 @@ def _count(length: int, tile: int, halo: int) -> int:
     if tile <= 2 * halo:
         raise ValueError(f"a tile of {tile} px leaves nothing between halos of {halo} px")
     return 1 + -(-(length - tile) // (tile - 2 * halo))
-
-
-def _spread(length: int, size: int, count: int, halo: int) -> Tiling:
-    starts = [min(i * (size - 2 * halo), length - size) for i in range(count)]
-    edges = [0, *(start + halo for start in starts[1:]), length]
-    return Tiling(size, tuple(starts), tuple(itertools.pairwise(edges)))
 
 
 def apply_net(session: Session, planes: Planes, *, origin: tuple[int, int]) -> Planes:
@@ -102,6 +93,8 @@ def apply_net(session: Session, planes: Planes, *, origin: tuple[int, int]) -> P
     _, height, width = planes.shape
     multiple = card.size_multiple
     top, left = origin[0] % multiple, origin[1] % multiple
+    if isinstance(session, SessionBase):
+        multiple = math.lcm(multiple, session.grain)
     rows, columns = _up(top + height, multiple), _up(left + width, multiple)
     if (rows, columns) != (height, width):
         below, right = rows - top - height, columns - left - width
@@ -132,7 +125,7 @@ def _halved(
 ) -> tuple[tuple[int, int], str]:
     """Return half a tile and the words for the report; the error when there is no half."""
     card = session.card
-    grid = math.lcm(GRID, card.size_multiple)
+    grid = math.lcm(GRID, card.size_multiple, session.grain)
     height, width = tile
     # Half the px, halos included, and at least as much of use as there is halo on either side.
     least = max(grid, _up(3 * card.halo, grid))
@@ -153,17 +146,13 @@ def _halved(
 
 def _run_grid(session: SessionBase, planes: Planes, tile: tuple[int, int]) -> Planes:
     card = session.card
-    _, height, width = planes.shape
-    if session.fixed and (height < tile[0] or width < tile[1]):
-        below, right = max(0, tile[0] - height), max(0, tile[1] - width)
-        planes = np.pad(planes, ((0, 0), (0, below), (0, right)), mode="edge")
-    rows, columns = planes.shape[1:]
+    _, rows, columns = planes.shape
     if tile[0] >= rows and tile[1] >= columns:
-        out: Planes = session.run(planes[None])[0]
-        return out[:, : height * card.scale, : width * card.scale]
-    cut = _fixed_tiles if session.fixed else fit_tiles
-    down = cut(rows, tile[0], card.halo, card.size_multiple)
-    across = cut(columns, tile[1], card.halo, card.size_multiple)
+        whole: Planes = session.run(planes[None])[0]
+        return whole
+    grid = math.lcm(GRID, session.grain)
+    down = fit_tiles(rows, tile[0], card.halo, card.size_multiple, grid=grid)
+    across = fit_tiles(columns, tile[1], card.halo, card.size_multiple, grid=grid)
     s = card.scale
     joined = np.empty((len(card.outputs), rows * s, columns * s), np.float32)
     places = [(i, j) for i in range(len(down.starts)) for j in range(len(across.starts))]
@@ -176,7 +165,7 @@ def _run_grid(session: SessionBase, planes: Planes, tile: tuple[int, int]) -> Pl
             joined[:, y0 * s : y1 * s, x0 * s : x1 * s] = result[
                 :, (y0 - y) * s : (y1 - y) * s, (x0 - x) * s : (x1 - x) * s
             ]
-    return joined[:, : height * s, : width * s]
+    return joined
 
 
 def _cut(planes: Planes, down: Tiling, across: Tiling, row: int, column: int) -> Planes:

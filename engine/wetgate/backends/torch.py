@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.backends.base import Choice, Device, Planes, SessionBase
-from wetgate.backends.gpu import gpu_names, has_metal
+from wetgate.backends.gpu import GRAIN, TILE, gpu_names, has_metal
 from wetgate.backends.graph import check_graph, read_graph
 from wetgate.backends.lanes import CudaLane, Lane, autocast, pipelined
 from wetgate.backends.torch_graph import build_module, unsupported
 from wetgate.model.errors import ModelLoadError
 from wetgate.weights.library import ModelPackage
 
-GPU_TILE = 512
 GPU_BATCH = 2
 GPU_LANES = 2
 """Two tiles at once are worth 1.9x to 3.2x on small networks, and two streams hide the copies; a
 third stream brought half a percent. Source: published figures of vs-mlrt v15.4, RTX 4090."""
+GPU_SHAPES = 4
+"""Shapes whose graphs are kept: tiles inside a frame, and those at its edges."""
 
 
 class TorchSession(SessionBase):
@@ -55,14 +56,13 @@ class TorchSession(SessionBase):
 
 
 class CudaSession(SessionBase):
-    """A network in torch on CUDA: a graph on a fixed tile, batched, in two streams."""
+    """A network in torch on CUDA: a graph for each shape, batched, in two streams."""
 
     def __init__(self, package: ModelPackage, choice: Choice, module: Any, device: Any) -> None:
-        card = package.card
-        edge = max(GPU_TILE, 4 * card.halo)
-        edge += -edge % card.size_multiple
-        super().__init__(card, choice, tile=(edge, edge))
-        self.fixed, self.batch = True, GPU_BATCH
+        super().__init__(package.card, choice, tile=(TILE, TILE))
+        # A network that looks at all it is given is given exactly what its operator chose.
+        self.grain = 1 if package.card.options.get("window") else GRAIN
+        self.batch = GPU_BATCH
         self._module, self._device = module, device
         self._lanes: dict[tuple[int, ...], queue.Queue[Lane]] = {}
 
@@ -82,7 +82,7 @@ class CudaSession(SessionBase):
         first = next(stacks, None)
         if first is None:
             return
-        idle = self._pool((max(self.batch, len(first)), *first.shape[1:]))
+        idle = self._pool(first.shape)
         lanes = [idle.get()]
         try:
             # One lane each is a right, a second one a favor when nobody else wants it.
@@ -107,6 +107,8 @@ class CudaSession(SessionBase):
                     if lane.trouble:
                         self._notes[f"{self._card.name}: {lane.trouble}"] = None
                     pool.put(lane)
+                while len(self._lanes) >= GPU_SHAPES:
+                    self._lanes.pop(next(iter(self._lanes)))
                 self._lanes[shape] = pool
             return pool
 
@@ -181,7 +183,7 @@ def _device(device: Device) -> str:
 
 def _reason(kind: str) -> str:
     return {
-        "cuda": "a CUDA device is there, and torch uses it: fixed tiles, batches, two streams",
+        "cuda": "a CUDA device is there, and torch uses it: graphs on fixed tiles, two streams",
         "mps": "Metal is there, and torch uses it",
         "cpu": "torch on the CPU, channels last",
     }[kind]
