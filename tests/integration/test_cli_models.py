@@ -89,6 +89,19 @@ def test_what_ships_is_neither_removed_nor_shadowed(
     assert find_model("ours").card == shipped.card
 
 
+def test_doctor_proves_the_models(
+    say: Words, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_package(models, name="small")
+    run(["doctor"])
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if " models " in x]
+    assert line.startswith("ok") and "1 added, all proved" in line
+    (made.folder / "model.onnx").write_bytes(b"x")
+    assert run(["doctor"]) == 3
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if " models " in x]
+    assert line.startswith("BAD") and "SHA-256" in line
+
+
 def test_noncommercial_weights_need_the_word(say: Words, models: Path, tmp_path: Path) -> None:
     made = make_package(tmp_path, name="nc", licence="CC-BY-NC-4.0", commercial=False)
     code, _, err = say("add", str(made.folder))

@@ -91,7 +91,7 @@ def test_tiles_and_whole_agree_and_a_short_halo_is_found_out(net: ModelPackage) 
 
 
 def test_the_engine_runs_the_tiles_that_are_timed(net: ModelPackage, tmp_path: Path) -> None:
-    row = runtimes.engine_row(net, tmp_path, 1)
+    row = runtimes.engine_row(net, tmp_path, size=(160, 96), frames=1, repeats=1)
     assert row.peer is not None and row.wetgate > row.peer > 0
     assert row.ratio == pytest.approx(row.wetgate / row.peer)
     assert (tmp_path / "out0").is_dir()

@@ -73,7 +73,7 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
         quick: fewer repeats, the smallest two networks.
         data: unused; the plates are generated.
     """
-    repeats = 3 if quick else 9
+    repeats = 4 if quick else 9
     with tempfile.TemporaryDirectory(prefix="wetgate-") as name:
         folder = Path(name)
         digest = write_plate(folder / "plate", range(1, 8), 320, 240)
@@ -85,7 +85,10 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
             rows += compare(package, int8, fed, repeats, origin)
             rows.append(tiled_row(package, fed[0]))
         same_size = [p for p in nets if p.card.scale == 1] or [_light(folder, 1)]
-        rows.append(engine_row(same_size[0], folder, 3 if quick else 7))
+        size, frames = ((1280, 720), 2) if quick else ((1920, 1080), 4)
+        rows.append(
+            engine_row(same_size[0], folder, size=size, frames=frames, repeats=repeats // 2)
+        )
         by_four = [p for p in nets if p.card.scale == 4] or [_light(folder, 4)]
         rows += frame_rows(by_four[0], 5 if quick else 25)
         rows += _gpu_rows(nets) if gpu_names() else []
@@ -241,9 +244,11 @@ class _Cut(SessionBase):
         return self._inner.run(planes)
 
 
-def engine_row(package: ModelPackage, folder: Path, repeats: int) -> BenchRow:
+def engine_row(
+    package: ModelPackage, folder: Path, *, size: tuple[int, int], frames: int, repeats: int
+) -> BenchRow:
     """Time a whole job, files in and out, beside the bare session on the very same tiles."""
-    width, height, frames = 1024, 778, 2
+    width, height = size
     write_plate(folder / "engine", range(1, frames + 1), width, height)
     session = load_session(package, backend="onnx", device="cpu")
     operator = OnlyNet(session)

@@ -27,6 +27,7 @@ _NEEDED = (
     ("numpy", "numpy"),
     ("OpenImageIO", "OpenImageIO"),
     ("PyOpenColorIO", "opencolorio"),
+    ("onnx", "onnx"),
     ("onnxruntime", "onnxruntime"),
     ("cv2", "opencv-python-headless"),
     ("pydantic", "pydantic"),
@@ -38,6 +39,7 @@ _EXTRAS = (
     ("movie", "av"),
     ("bench", "bm3d"),
     ("torch", "torch"),
+    ("import", "spandrel"),
     ("openvino", "openvino"),
     ("gpu", "onnxruntime-gpu"),
     ("farm", "distributed"),
@@ -193,7 +195,7 @@ def _software() -> list[_Check]:
             checks.append(_Check(package, f"{type(error).__name__}: {error}", 3))
         else:
             checks.append(_Check(package, _package_version(package) or "present"))
-    checks.append(_ocio())
+    checks += [_ocio(), _models()]
     for extra, package in _EXTRAS:
         found = _package_version(package)
         checks.append(_Check(f"extra {extra}", f"{package} {found}" if found else "not installed"))
@@ -216,6 +218,29 @@ def _ocio() -> _Check:
     except WetgateError as error:
         return _Check("OCIO config", str(error), 3)
     return _Check("OCIO config", f"{config.name}, {len(config.spaces())} spaces")
+
+
+def _models() -> _Check:
+    from wetgate.weights import BrokenPackage, ModelPackage, scan_models, shipped_folder
+
+    broken, sound = [], []
+    for found in scan_models():
+        try:
+            if isinstance(found, BrokenPackage):
+                raise found.error
+            found.verify(again=True)
+        except WetgateError as error:
+            broken.append(str(error))
+        else:
+            sound.append(found)
+    if broken:
+        return _Check("models", "; ".join(broken), 3)
+
+    def ships(package: ModelPackage) -> bool:
+        return package.folder.parent == shipped_folder()
+
+    own = sum(ships(package) for package in sound)
+    return _Check("models", f"{own} come with wetgate, {len(sound) - own} added, all proved")
 
 
 def _package_version(package: str) -> str | None:
