@@ -1,9 +1,8 @@
 """Turn a PyTorch checkpoint of a family that spandrel knows into a graph, inside the child.
 
-The file is read as weights only: `torch.load(weights_only=True)` or safetensors. Before that the
-names that a pickle would call are listed, so that a refusal can say which. spandrel recognises the
-family from the names and sizes of the weights; torchvision is never loaded, for what spandrel
-takes from it serves two families that are not imported.
+The file, which `pickles` has looked at, is read as weights only: `torch.load(weights_only=True)`
+or safetensors. spandrel recognises the family from the names and sizes of the weights. torchvision
+is never loaded: what spandrel takes from it serves two families that are not imported.
 """
 
 from __future__ import annotations
@@ -11,35 +10,23 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.machinery
-import io
-import math
 import pickle
-import pickletools
 import sys
 import types
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from wetgate.importers.confine import Refused
+from wetgate.importers.pickles import unreadable
 from wetgate.importers.probe import WINDOW, Net, picture
 from wetgate.model.errors import ModelLoadError, OutOfMemory
 
 _OPSET = 17
 _TOLERANCE = 1e-4
 """torch against ONNX Runtime, relative to the largest output value."""
-
-_PLAIN_NAMES = frozenset(
-    [
-        *(f"collections {n}" for n in ("OrderedDict", "defaultdict", "Counter")),
-        *(f"builtins {n}" for n in ("set", "frozenset", "dict", "list", "tuple", "bytearray")),
-        *(f"numpy{c}multiarray {n}" for c in (".core.", "._core.") for n in ("scalar",)),
-        *("_codecs encode", "numpy dtype", "__builtin__ set"),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,39 +217,24 @@ def _differ(plain: Any, graph: bytes, sizes: list[tuple[int, int]], channels: in
         want = plain(torch.from_numpy(planes)[None]).numpy()[0]
         got = net.run(planes)
         if got.shape != want.shape or not np.isfinite(want).all():
-            return math.inf
+            return float("inf")
         largest = max(1.0, float(np.abs(want).max()))
         worst = max(worst, float(np.abs(got - want).max()) / largest)
     return worst
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    """Read the weights, and nothing but weights.
-
-    Raises:
-        ModelLoadError: code in the file, compressed or overlapping parts, damage.
-    """
-    with open(path, "rb") as file:
-        head = file.read(16)
+    """Read the weights, and nothing but weights."""
     try:
-        if head[:4] == b"PK\x03\x04":
-            _vet_zip(path)
-            return _load(path)
-        if head[:1] == b"\x80":
-            _vet_names(_names_of_stream(path))
-            return _load(path)
-        if head[8:9] == b"{":
+        if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return dict(load_file(path, device="cpu"))
+        return _load(path)
     except (ModelLoadError, MemoryError, Refused):
         raise
     except Exception as error:
-        raise ModelLoadError(
-            f"a checkpoint that cannot be read: {' '.join(str(error).split())[:300]}",
-            remedy="the file is truncated, damaged or no checkpoint",
-        ) from error
-    raise ModelLoadError("no checkpoint", expected="the zip or pickle of torch.save, safetensors")
+        raise unreadable(error) from error
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -279,70 +251,3 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ModelLoadError(f"a checkpoint of {type(state).__name__}", expected="a dictionary")
     return state
-
-
-def _vet_zip(path: Path) -> None:
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        if any("/code/" in p.filename or p.filename.endswith("constants.pkl") for p in parts):
-            raise ModelLoadError(
-                "a TorchScript archive: it holds a program",
-                expected="the weights alone",
-                remedy="save the state_dict of the model with torch.save or as safetensors",
-            )
-        total = sum(p.file_size for p in parts)
-        if total > size or any(p.compress_type != zipfile.ZIP_STORED for p in parts):
-            raise ModelLoadError(
-                f"a zip of {size} bytes that unfolds to {total}",
-                expected="parts stored as they are, as torch.save does",
-            )
-        pickles = [p for p in parts if p.filename.endswith(".pkl")]
-        if len(pickles) != 1:
-            raise ModelLoadError(f"a zip with {len(pickles)} pickles", expected="one data.pkl")
-        _vet_names(_names(io.BytesIO(archive.read(pickles[0]))))
-
-
-def _names_of_stream(path: Path) -> set[str]:
-    """Return the names that the pickles at the start of an old checkpoint call."""
-    names: set[str] = set()
-    with open(path, "rb") as file:
-        for _ in range(5):
-            if file.read(1) != b"\x80":
-                break
-            file.seek(-1, 1)
-            names |= _names(file)
-    return names
-
-
-def _names(stream: BinaryIO) -> set[str]:
-    """Return "module name" of everything one pickle imports, without loading it."""
-    names: set[str] = set()
-    pushed: list[str] = []
-    memo: dict[int, str] = {}
-    for code, argument, _ in pickletools.genops(stream):
-        if code.name in ("GLOBAL", "INST"):
-            names.add(str(argument))
-        elif code.name == "STACK_GLOBAL":
-            names.add(" ".join(pushed[-2:]))
-        elif code.name == "MEMOIZE":
-            memo[len(memo)] = pushed[-1] if pushed else ""
-        elif code.name.endswith("PUT"):
-            memo[int(argument or 0)] = pushed[-1] if pushed else ""
-        elif code.name.endswith("GET"):
-            pushed.append(memo.get(int(argument or 0), ""))
-        elif code.stack_after:
-            pushed.append(argument if isinstance(argument, str) else "")
-    return names
-
-
-def _vet_names(names: set[str]) -> None:
-    """Refuse a pickle that calls anything but the makers of tensors and plain containers."""
-    bad = sorted(n for n in names if not n.startswith("torch") and n not in _PLAIN_NAMES)
-    if bad:
-        raise ModelLoadError(
-            f"a checkpoint that would call {', '.join(n.replace(' ', '.') for n in bad[:5])}: "
-            "code, not weights",
-            expected="tensors in dictionaries",
-            remedy="do not open this file with anything else; ask its author for safetensors",
-        )

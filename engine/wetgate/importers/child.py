@@ -1,7 +1,7 @@
 """The process in which a file of unknown origin is opened; `sandbox` starts it.
 
-Order matters: the kernel's walls go up first, then the libraries are loaded, then Python's own
-wall, and only then is the file touched.
+Order matters: the kernel's walls go up first; what a pickle would call is listed; the libraries are
+loaded, then Python's own wall stands, and only then does a library touch the file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from wetgate.importers import confine
+from wetgate.importers import confine, pickles
 from wetgate.importers.limits import Limits
 from wetgate.model.errors import ModelLoadError, OutOfMemory, WetgateError
 
@@ -26,6 +26,9 @@ def main() -> int:
         folder, memory_bytes=limits.memory_bytes, cpu_seconds=limits.cpu_seconds
     )
     try:
+        if request["job"] == "checkpoint":
+            # Without torch, so a file that means harm is refused where torch is absent too.
+            pickles.vet_checkpoint(folder / request["files"][0])
         _load_libraries(request["job"])
         walls.append(confine.watch(folder))
         files = {name: (folder / name).read_bytes() for name in request["files"]}

@@ -82,7 +82,7 @@ def import_model(
     if not commercial and not accept_noncommercial:
         raise ModelLoadError(
             f"licence {licence}",
-            path=found.stem,
+            path=source,
             expected="a licence that allows commercial use, by its SPDX name",
             remedy="state the licence of the weights, or accept non-commercial use",
         )

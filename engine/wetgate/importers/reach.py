@@ -117,6 +117,6 @@ def _pointwise(
 
 def _extent(kernel: Sequence[int], numbers: dict[str, list[int]]) -> Fraction:
     dilation = numbers.get("dilations", [1, 1])
-    pads = numbers.get("pads", [0, 0, 0, 0])
+    before = numbers.get("pads", [0, 0, 0, 0])[:2]
     spans = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
-    return Fraction(max(max(p, s - p, s) for s, p in zip((*spans, *spans), pads, strict=True)))
+    return Fraction(max(max(p, span - p) for span, p in zip(spans, before, strict=True)))
