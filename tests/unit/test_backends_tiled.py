@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -144,6 +147,39 @@ def test_memory_trouble_halves_the_tile_and_changes_nothing(
     before = len(session.shapes)
     apply_net(session, x, origin=(2, 7))
     assert all(s[0] * s[2] * s[3] <= session.most for s in session.shapes[before:])
+
+
+STARVED = """
+import resource, sys
+from pathlib import Path
+import numpy as np, psutil
+from wetgate.backends import apply_net, load_session
+session = load_session(Path(sys.argv[1]), backend=sys.argv[2], device="cpu")
+planes = np.random.default_rng(0).random((3, 600, 600), dtype=np.float32)
+apply_net(session, planes[:, :64, :64], origin=(0, 0))
+room = psutil.Process().memory_info().vms + 150 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+out = apply_net(session, planes, origin=(0, 0))
+np.save(sys.argv[3], out)
+print(*session.notes)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit of address space")
+@pytest.mark.parametrize("backend", ["onnx", "openvino", "torch"])
+def test_a_library_that_really_runs_out_goes_on_with_half(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip({"onnx": "onnxruntime"}.get(backend, backend), reason="an extra")
+    net = make_package(tmp_path, width=64, depth=3)
+    done = subprocess.run(
+        [sys.executable, "-c", STARVED, str(net.folder), backend, str(tmp_path / "y")],
+        capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "out of memory on a tile of 600 x 600 px" in done.stdout
+    assert done.stderr == ""
+    x = np.random.default_rng(0).random((3, 600, 600), dtype=np.float32)
+    expected = apply_net(load_session(net), x, origin=(0, 0))
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=0, atol=1e-6)
 
 
 def test_when_nothing_fits_it_says_so(net: ModelPackage) -> None:

@@ -127,7 +127,8 @@ def _open(data: bytes, package: ModelPackage, providers: list[Any], threads: int
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3
+    # What goes wrong is raised; printed beside that it would be said twice.
+    options.log_severity_level = 4
     options.use_deterministic_compute = True
     # Shapes vary with the tile, and a pattern is kept for each; the arena stays, without it the
     # peak is higher by half.
