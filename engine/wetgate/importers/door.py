@@ -202,10 +202,11 @@ def _card(
     }
     if isinstance(facts.get("differs_from_torch"), float):
         options["differs_from_torch"] = cast(float, facts["differs_from_torch"])
-    words = [found.description, *_strings(facts.get("converted")), *_strings(facts.get("tags"))]
+    tags = [*_strings(facts.get("tags")), *_strings(facts.get("converted"))]
+    words = [found.description, f"Found: {', '.join(tags)}." if tags else ""]
     if window:
         words.append(
-            f"It looks at everything it is given, so it runs in windows of {window} x {window} px."
+            f"Its look is fixed or has no end in sight, so it runs in windows of {window} px."
         )
     return ModelCard(
         name=name,
@@ -221,7 +222,7 @@ def _card(
         color_encoding="display-referred, 0-1",
         provenance=5,
         generative=generative,
-        description="; ".join(w for w in words if w),
+        description=" ".join(w for w in words if w),
         licence=licence,
         commercial=commercial,
         files={"model.onnx": "0" * 64},

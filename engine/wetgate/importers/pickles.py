@@ -113,7 +113,8 @@ def names_in(stream: BinaryIO) -> set[str]:
 
 def _vet_names(names: set[str]) -> None:
     """Refuse a pickle that calls anything but the makers of tensors and plain containers."""
-    bad = sorted(n for n in names if not n.startswith(("torch.", "torch ")) and n not in _PLAIN_NAMES)
+    others = names - _PLAIN_NAMES
+    bad = sorted(n for n in others if not n.startswith(("torch.", "torch ")))
     if bad:
         raise ModelLoadError(
             f"a checkpoint that would call {', '.join(n.replace(' ', '.') for n in bad[:5])}: "

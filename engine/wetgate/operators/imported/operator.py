@@ -118,6 +118,9 @@ class ModelOperator:
 
 def _footprint(card: ModelCard) -> Footprint:
     told = card.options.get("bytes_per_pixel", 0)
+    if card.options.get("window", 0) and isinstance(told, int):
+        # One window at a time, of a tile that its halo makes three windows wide.
+        told = told // 9
     own = 48 * 4 + 5 * 12 * card.scale**2
     return Footprint(
         halo=max(card.halo, KERNEL_RADIUS) + exposure.REACH,
