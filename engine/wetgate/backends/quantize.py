@@ -106,7 +106,6 @@ def quantize(
         card,
         name=title,
         precision="int8",
-        architecture=f"{card.architecture}, int8",
         origin=f"{card.name} version {card.version}, card {card.digest}",
         options={**card.options, "float32_sha256": card.files[path.name]},
     )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from wetgate.weights import ModelCard, ModelPackage
 
 app = typer.Typer(help="Look after the networks that operators run.", no_args_is_help=True)
-app.command("quantize")(quantize)
 
 Name = Annotated[str, typer.Argument(help="Name of a model, or the folder of a package.")]
 Noncommercial = Annotated[
@@ -209,6 +208,9 @@ def bundle(
     size = target.stat().st_size
     output.event("bundle", path=target, bytes=size, models=names)
     output.line(f"{len(names)} models in {target}, {format_bytes(size)}")
+
+
+app.command("quantize")(quantize)
 
 
 def _is_bundle(path: Path) -> bool:
