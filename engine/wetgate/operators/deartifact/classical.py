@@ -39,7 +39,9 @@ HALO = REACH + 40
 """Motion, the fusion's weight (5) and kernel (2), shifted blocks (7), the look for edges (8 + 2)
 and the block of the projection (7)."""
 
-_SHIFTS = tuple((2 * i, 2 * j) for j in range(4) for i in range(4))
+_SHIFTS = tuple((i, (3 * i + 4 * j) % 8) for j in range(2) for i in range(8))
+"""Every phase of either axis twice: were some left out, the seams of the blocks would lie on a
+grid of their own."""
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 """Luma of BT.601. What is changed is a difference of planes, so that another matrix costs a
 little efficiency and moves no color."""

@@ -20,7 +20,7 @@ LEAST_SIZE = 64
 
 _Luma = NDArray[np.float32]
 _Float = NDArray[np.float64]
-_SEEN = 0.05
+_SEEN = 0.04
 """Excess of the border's jump, as a share of the usual one, that weighs as much as..."""
 _SPARSE = 0.006
 """... this much more of the samples next to nothing. Clean photographs stay near these."""
@@ -29,16 +29,19 @@ _FIRST_FINE = 3
 _ROWS = 16
 _STRIP = 32
 _DARK = 1e-3
-_MOST_EXCESS = 4.0
-SURE = 7.0
+_MOST, _LIMITED = 4.0, 2.0
+"""Largest jump of a place that counts, in units of the usual one around it."""
+SURE = 6.0
 SURE_ELSEWHERE = 14.0
 """Least score of a grid that is believed in, for blocks that start in the corner of the frame, as
 they do unless somebody cropped, and elsewhere. Clean pictures gave up to 8, at any phase."""
-_TIMES_DOUBT = 6.0
+_TIMES_DOUBT = 4.0
 """Least sum over both axes of the border's excess in units of its doubt: a few strong edges that
 happen to lie on the grid have as much doubt as excess. One axis may have a quarter of it."""
 _PERIODS = np.arange(5.0, 40.0, 1.0 / 64.0)
 _HARMONICS = (1, 2, 3)
+_FINE = 1 << 16
+"""Samples of the spectrum, many to a period of the longest line."""
 _SURE_BROKEN = 6.0
 """Power of the weakest harmonic, when the profile has unit variance, that a grid must show."""
 _WHOLE = 1.0 / 16.0
@@ -51,7 +54,9 @@ class Traces:
     Attributes:
         jump: `(2, 8)` for x and y: excess of the gradient's jump at each phase over the mean of
             the others, as a share of the median of all.
-        doubt: standard error of `jump`, from how it differs from place to place.
+        border, doubt: the same without the lines of the grid that show most and least, every
+            place limited to one more than usual, and its standard error from how it differs from
+            place to place: a few strong edges on the grid weigh nothing.
         height: the same excess in the unit of the frames.
         sparse: `(2, 8)`: share of fine samples next to nothing at each phase, less the mean of
             the others.
@@ -60,6 +65,7 @@ class Traces:
     """
 
     jump: _Float
+    border: _Float
     doubt: _Float
     height: _Float
     sparse: _Float
@@ -97,19 +103,17 @@ def traces(frames: Sequence[_Luma]) -> Traces:
     """
     if not frames or min(min(f.shape) for f in frames) < LEAST_SIZE:
         raise ValueError(f"frames of {LEAST_SIZE} x {LEAST_SIZE} px or more are needed")
-    jump, doubt, height, sparse = (np.empty((2, BLOCK)) for _ in range(4))
+    jump, border, doubt, height, sparse = (np.empty((2, BLOCK)) for _ in range(5))
     halves = np.empty((2, 2 * BLOCK))
     profiles = []
     for axis in (0, 1):
         turned = [f.T if axis == 0 else f for f in frames]
         steps = [_jumps(np.asarray(f, np.float64).T) for f in turned]
-        cells = np.mean([_excess(s, BLOCK, share=True) for s in steps], axis=0)
-        jump[axis] = cells.mean(axis=(0, 2))
-        doubt[axis] = cells.std(axis=(0, 2)) / np.sqrt(cells.shape[0] * cells.shape[2])
-        height[axis] = np.mean(
-            [_excess(s, BLOCK, share=False).mean(axis=(0, 2)) for s in steps], axis=0
-        )
-        wide = np.mean([_excess(s, 2 * BLOCK, share=True).mean(axis=(0, 2)) for s in steps], axis=0)
+        jump[axis] = _mean_excess(steps, BLOCK, _MOST).mean(axis=(0, 2))
+        cells = _mean_excess(steps, BLOCK, _LIMITED)
+        border[axis], doubt[axis] = _lasting(cells)
+        height[axis] = _mean_excess(steps, BLOCK, None).mean(axis=(0, 2))
+        wide = _mean_excess(steps, 2 * BLOCK, _MOST).mean(axis=(0, 2))
         halves[axis] = np.roll(wide, BLOCK)  # places 8, 9, ... start in the second half of 16
         few = np.mean([_sparseness(f) for f in turned], axis=0)
         sparse[axis] = (few - few.mean()) * BLOCK / (BLOCK - 1)
@@ -118,6 +122,7 @@ def traces(frames: Sequence[_Luma]) -> Traces:
     order = [1, 0]
     return Traces(
         jump=jump[order],
+        border=border[order],
         doubt=doubt[order],
         height=height[order],
         sparse=sparse[order],
@@ -128,7 +133,7 @@ def traces(frames: Sequence[_Luma]) -> Traces:
 
 def find_grid(found: Traces) -> BlockGrid | None:
     """Return the grid that the traces show, or None."""
-    evidence = found.jump / _SEEN + found.sparse / _SPARSE
+    evidence = found.border / _SEEN + found.sparse / _SPARSE
     offset = int(np.argmax(evidence[0])), int(np.argmax(evidence[1]))
     broken = _broken(found)
     least = SURE if offset == (0, 0) else SURE_ELSEWHERE
@@ -136,7 +141,7 @@ def find_grid(found: Traces) -> BlockGrid | None:
         least = 2 * SURE_ELSEWHERE
     both = list(enumerate(offset))
     score = float(sum(evidence[a, k] for a, k in both))
-    times = [float(found.jump[a, k] / max(found.doubt[a, k], 1e-12)) for a, k in both]
+    times = [float(found.border[a, k] / max(found.doubt[a, k], 1e-12)) for a, k in both]
     lasting = sum(times) >= _TIMES_DOUBT and min(times) >= 0.25 * _TIMES_DOUBT
     if score < least or not lasting or any(evidence[a, k] < 1.0 for a, k in both):
         return broken
@@ -163,13 +168,10 @@ def _broken(found: Traces) -> BlockGrid | None:
     pattern that the resize itself leaves has one or two frequencies only.
     """
     both = np.full(_PERIODS.size, np.inf)
+    spectra = [np.abs(np.fft.fft(p, _FINE)) ** 2 / p.size for p in found.profiles]
     for harmonic in _HARMONICS:
-        power = np.ones(_PERIODS.size)
-        for profile in found.profiles:
-            place = np.arange(profile.size)
-            wave = np.exp(-2j * np.pi * harmonic * place[None] / _PERIODS[:, None])
-            power *= np.abs(wave @ profile) ** 2 / profile.size
-        both = np.minimum(both, np.sqrt(power))
+        place = np.rint(_FINE * harmonic / _PERIODS).astype(np.intp) % _FINE
+        both = np.minimum(both, np.sqrt(spectra[0][place] * spectra[1][place]))
     best = int(np.argmax(both))
     period = float(_PERIODS[best])
     if both[best] < _SURE_BROKEN or abs(period / BLOCK - round(period / BLOCK)) < _WHOLE / BLOCK:
@@ -185,16 +187,34 @@ def _jumps(lines: _Float) -> _Float:
     return jumps[: len(jumps) // 16 * 16]
 
 
-def _excess(jumps: _Float, period: int, *, share: bool) -> _Float:
-    """Return how much each phase exceeds the mean of the others, `(periods, phase, strips)`."""
-    strips = max(jumps.shape[1] // _STRIP, 1)
-    wide = jumps[:, : strips * _STRIP].reshape(jumps.shape[0], strips, -1).mean(axis=2)
-    blocks = wide.reshape(-1, period, strips)
-    if share:
-        usual = np.median(blocks, axis=1, keepdims=True)
-        blocks = np.minimum(blocks / (usual + _DARK), _MOST_EXCESS)
-    others = (blocks.sum(axis=1, keepdims=True) - blocks) / (period - 1)
-    return np.asarray(blocks - others, np.float64)
+def _mean_excess(frames: Sequence[_Float], period: int, most: float | None) -> _Float:
+    """Return how much each phase exceeds the mean of the others, `(periods, phase, strips)`.
+
+    Args:
+        frames: jumps of each frame; the result is their mean.
+        most: jumps are taken as shares of the usual one around, up to this; None as they are.
+    """
+    total: _Float | None = None
+    for jumps in frames:
+        strips = max(jumps.shape[1] // _STRIP, 1)
+        wide = jumps[:, : strips * _STRIP].reshape(jumps.shape[0], strips, -1).mean(axis=2)
+        blocks = wide.reshape(-1, period, strips)
+        if most is not None:
+            usual = np.median(blocks, axis=1, keepdims=True)
+            blocks = np.minimum(blocks / (usual + _DARK), most)
+        others = (blocks.sum(axis=1, keepdims=True) - blocks) / (period - 1)
+        total = blocks - others if total is None else total + blocks - others
+    assert total is not None  # `traces` refuses an empty list
+    return total / len(frames)
+
+
+def _lasting(cells: _Float) -> tuple[_Float, _Float]:
+    """Return trimmed mean and standard error of each phase over lines of the grid and strips."""
+    lines = cells.mean(axis=2)
+    out = 2 + len(lines) // 16
+    order = np.argsort(lines, axis=0)[out : len(lines) - out]
+    kept = np.take_along_axis(cells, order[:, :, None], axis=0)
+    return kept.mean(axis=(0, 2)), kept.std(axis=(0, 2)) / np.sqrt(kept.shape[0] * kept.shape[2])
 
 
 def _profile(jumps: Sequence[_Float]) -> _Float:
@@ -202,7 +222,7 @@ def _profile(jumps: Sequence[_Float]) -> _Float:
     line = np.mean([np.minimum(j, 8 * np.median(j) + _DARK).mean(axis=1) for j in jumps], axis=0)
     wide = np.pad(line, BLOCK, mode="reflect")
     around = np.mean([wide[k : k + line.size] for k in range(2 * BLOCK + 1)], axis=0)
-    ratio = np.minimum(line / (around + _DARK), _MOST_EXCESS) - 1.0
+    ratio = np.minimum(line / (around + _DARK), _MOST) - 1.0
     standard: _Float = (ratio - ratio.mean()) / max(float(ratio.std()), 1e-12)
     return standard
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from wetgate import _native
 from wetgate.backends import Session, apply_net, load_session
 from wetgate.model.box import Box
+from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import Window
 from wetgate.operators.deartifact.classical import (
     REACH,
@@ -26,7 +27,7 @@ from wetgate.operators.deartifact.classical import (
     to_planes,
 )
 from wetgate.operators.deartifact.grid import BLOCK
-from wetgate.weights import find_model
+from wetgate.weights import ModelPackage, find_model
 
 INPUTS = (
     "source.y - base.y in errors",
@@ -61,14 +62,31 @@ class NetChoice:
     backend: str = "auto"
     precision: str = "fp32"
 
+    @property
+    def package(self) -> ModelPackage:
+        """Return the model package.
+
+        Raises:
+            ModelLoadError: no such model, or one that does not take what this operator shows.
+        """
+        package = find_model(self.name)
+        if package.card.inputs != INPUTS or package.card.outputs != OUTPUTS:
+            raise ModelLoadError(
+                f"{package.card.name} takes {len(package.card.inputs)} planes of another kind",
+                path=package.folder,
+                expected=f"the {len(INPUTS)} planes of deartifact",
+                remedy="name a network of this operator, or leave net at auto",
+            )
+        return package
+
     def session(self) -> Session:
         """Return the session; loaded once a process."""
-        return load_session(self.name, backend=self.backend, precision=self.precision)
+        return load_session(self.package, backend=self.backend, precision=self.precision)
 
     @property
     def halo(self) -> int:
         """Return the px of context that the network and the guard need."""
-        return find_model(self.name).card.halo + 2 * BLOCK
+        return self.package.card.halo + 2 * BLOCK
 
 
 def net_planes(window: Window, error: float, offset: tuple[int, int]) -> Planes:

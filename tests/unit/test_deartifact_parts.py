@@ -1,0 +1,228 @@
+"""The parts of deartifact beside plain second implementations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from wetgate import _native
+from wetgate.model.box import Box
+from wetgate.operators.base import Window
+from wetgate.operators.deartifact import net
+from wetgate.operators.deartifact.classical import (
+    change_to_pixels,
+    mosquito_share,
+    to_planes,
+)
+from wetgate.operators.deartifact.grid import block_basis, find_grid, traces
+from wetgate.operators.deartifact.quality import features, quality_model
+
+Luma = NDArray[np.float32]
+
+
+def basis() -> NDArray[np.float64]:
+    """The orthonormal DCT-II from its definition."""
+    rows = []
+    for k in range(8):
+        wave = [np.cos(np.pi * k * (2 * n + 1) / 16) for n in range(8)]
+        rows.append(np.array(wave) / np.linalg.norm(wave))
+    return np.array(rows)
+
+
+def photograph(seed: int = 3, size: tuple[int, int] = (192, 256)) -> Luma:
+    """Smooth shading, soft edges at all angles and fine texture: nothing lies on a grid."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float64)
+    picture = 0.5 + 0.15 * np.sin(x / 37 + y / 51)
+    for _ in range(40):
+        cx, cy = rng.uniform(0, size[1]), rng.uniform(0, size[0])
+        r, soft = rng.uniform(5, 45), rng.uniform(0.6, 3)
+        cover = 1 / (1 + np.exp((np.hypot(x - cx, y - cy) - r) / soft))
+        picture += cover * (rng.uniform(0.1, 0.9) - picture)
+    return (picture + rng.normal(0, 0.004, size)).astype(np.float32)
+
+
+def coded(luma: Luma, step: float, offset: tuple[int, int] = (0, 0), size: int = 8) -> Luma:
+    """Quantise the 8x8 DCT with one step; blocks start at the offset, rims keep their pixels."""
+    out = luma.astype(np.float64).copy()
+    b = basis()
+    for y in range(offset[1], luma.shape[0] - 7, size):
+        for x in range(offset[0], luma.shape[1] - 7, size):
+            block = luma[y : y + 8, x : x + 8].astype(np.float64)
+            samples = np.rint(b @ block @ b.T / step) * step
+            out[y : y + 8, x : x + 8] = b.T @ samples @ b
+    return out.astype(np.float32)
+
+
+PHOTO = photograph()
+
+
+def test_the_basis_is_the_dct() -> None:
+    np.testing.assert_allclose(block_basis(), basis(), atol=1e-6)
+
+
+def test_shrinking_blocks_is_what_the_plain_loop_does() -> None:
+    rng = np.random.default_rng(5)
+    plane = rng.normal(0, 0.1, (29, 37)).astype(np.float32)
+    shifts, anchor = [(0, 0), (3, 5), (6, 1)], (2, 7)
+    threshold = rng.uniform(0.02, 0.2, 64).astype(np.float32).reshape(8, 8)
+    scale = [0.5, 1.5]
+    b = basis()
+    want = []
+    for factor in scale:
+        total, weight = np.zeros(plane.shape), np.zeros(plane.shape)
+        for dx, dy in shifts:
+            for y in range((anchor[1] + dy) % 8, plane.shape[0] - 7, 8):
+                for x in range((anchor[0] + dx) % 8, plane.shape[1] - 7, 8):
+                    samples = b @ plane[y : y + 8, x : x + 8] @ b.T
+                    keep = np.abs(samples) > threshold.T * factor  # stored transposed
+                    keep[0, 0] = True
+                    share = 1.0 / keep.sum()
+                    total[y : y + 8, x : x + 8] += share * (b.T @ (samples * keep) @ b)
+                    weight[y : y + 8, x : x + 8] += share
+        want.append(np.where(weight > 0, total / np.maximum(weight, 1e-9), plane))
+    got = _native.shrink_blocks(plane, anchor, shifts, threshold.ravel(), scale)
+    np.testing.assert_allclose(got, np.array(want), atol=2e-6)
+
+
+def test_a_limited_change_stays_within_the_quantiser_interval() -> None:
+    rng = np.random.default_rng(6)
+    change = rng.normal(0, 0.1, (26, 41)).astype(np.float32)
+    limit = np.full(64, 0.08, np.float32)
+    got = _native.limit_blocks(change, (3, 1), limit)
+    b = basis()
+    for y in range(1, 26 - 7, 8):
+        for x in range(3, 41 - 7, 8):
+            before = b @ change[y : y + 8, x : x + 8] @ b.T
+            after = b @ got[y : y + 8, x : x + 8] @ b.T
+            np.testing.assert_allclose(after, np.clip(before, -0.08, 0.08), atol=1e-6)
+    np.testing.assert_array_equal(got[0], change[0])
+    np.testing.assert_array_equal(got[:, :3], change[:, :3])
+
+
+def test_blocks_do_not_depend_on_where_the_array_was_cut() -> None:
+    threshold, shifts = (
+        np.full(64, 0.05, np.float32),
+        [(2 * i, 2 * j) for j in range(4) for i in range(4)],
+    )
+    whole = _native.shrink_blocks(PHOTO, (5, 2), shifts, threshold, [1.0])[0]
+    y, x = 43, 61
+    part = np.ascontiguousarray(PHOTO[y : y + 80, x : x + 90])
+    cut = _native.shrink_blocks(part, ((5 - x) % 8, (2 - y) % 8), shifts, threshold, [1.0])[0]
+    np.testing.assert_array_equal(cut[7:-7, 7:-7], whole[y + 7 : y + 73, x + 7 : x + 83])
+
+
+def test_a_warp_by_whole_pixels_moves_pixels() -> None:
+    rng = np.random.default_rng(7)
+    planes = rng.random((2, 40, 48)).astype(np.float32)
+    flow = np.zeros((20, 24, 2), np.int16)
+    flow[..., 0], flow[..., 1] = 3 * 32, -2 * 32
+    warped, seen = _native.warp(planes, flow, (0, 0, 48, 40), (0, 0), 2, 16.0)
+    np.testing.assert_allclose(warped[:, 2:, :45], planes[:, :-2, 3:], atol=1e-6)
+    assert seen[2:, :45].all() and not seen[:2].any() and not seen[:, 45:].any()
+    np.testing.assert_array_equal(warped[:, :2], planes[:, :2])
+    _, near = _native.warp(planes, flow, (0, 0, 48, 40), (0, 0), 2, 2.5)
+    assert not near.any()
+
+
+def test_planes_and_back() -> None:
+    pixels = np.random.default_rng(8).uniform(-0.5, 3.0, (9, 11, 3)).astype(np.float32)
+    np.testing.assert_allclose(change_to_pixels(to_planes(pixels)), pixels, atol=2e-6)
+    gray = pixels[..., :1]
+    np.testing.assert_array_equal(change_to_pixels(to_planes(gray)), gray)
+    assert to_planes(np.ones((2, 2, 3), np.float32))[1:] == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (3, 6)])
+def test_the_grid_of_a_coded_picture_is_found(offset: tuple[int, int]) -> None:
+    frames = [coded(photograph(k), 0.06, offset) for k in (3, 4)]
+    grid = find_grid(traces(frames))
+    assert grid is not None
+    assert grid.offset == offset and grid.period == 8.0 and grid.is_whole
+    assert grid.height > 0.0
+
+
+def test_a_clean_picture_has_no_grid() -> None:
+    assert find_grid(traces([photograph(k) for k in (3, 4, 5)])) is None
+    noise = np.random.default_rng(1).random((128, 160)).astype(np.float32)
+    assert find_grid(traces([noise])) is None
+    assert find_grid(traces([np.full((128, 160), 0.3, np.float32)])) is None
+
+
+def test_a_few_edges_on_the_grid_are_no_grid() -> None:
+    picture = PHOTO.copy()
+    picture[:, 64:72] += np.float32(0.3)
+    picture[96:104] -= np.float32(0.2)
+    assert find_grid(traces([picture])) is None
+
+
+def test_the_quality_model_rises_with_the_step() -> None:
+    estimates = []
+    for step in (0.03, 0.08, 0.2):
+        frames = [coded(photograph(k), step) for k in (3, 4)]
+        found = traces(frames)
+        grid = find_grid(found)
+        assert grid is not None
+        estimates.append(quality_model().error(features(frames, found, grid)))
+    assert estimates[0] < estimates[1] < estimates[2]
+
+
+def test_too_small_frames_are_refused() -> None:
+    with pytest.raises(ValueError, match="64 x 64"):
+        traces([np.zeros((40, 200), np.float32)])
+
+
+def test_mosquito_noise_is_looked_for_in_flat_places_near_edges() -> None:
+    picture = np.full((64, 96), 0.3, np.float32)
+    picture[:, 48:] = 0.8
+    share = mosquito_share(picture, 0.02)
+    assert share[30, 44] == 1.0 and share[30, 52] == 1.0  # beside the edge
+    assert share[30, 47] == 0.0 and share[30, 48] == 0.0  # the edge itself
+    assert share[30, 20] == 0.0 and share[30, 80] == 0.0  # far away
+
+
+def _window(source: list[NDArray[np.float32]], base: list[NDArray[np.float32]]) -> Window:
+    box = Box(0, 0, source[0].shape[1], source[0].shape[0])
+    return Window(
+        number=2, pixels=tuple(source), previous=tuple(base), valid=(False, True, False),
+        pairs=(None, None, None), region=box, tile=box, frame=box,
+    )  # fmt: skip
+
+
+def test_what_the_network_sees() -> None:
+    rng = np.random.default_rng(9)
+    source = rng.random((24, 32, 3)).astype(np.float32)
+    base = (source + rng.normal(0, 0.01, source.shape)).astype(np.float32)
+    planes = net.net_planes(_window([source] * 3, [base] * 3), 0.02, (3, 0))
+    assert planes.shape == (len(net.INPUTS), 24, 32)
+    luma = source @ np.array([0.299, 0.587, 0.114]) - base @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(planes[0], luma / 0.02, atol=1e-4)
+    # Neighbors that are not there show what the center shows.
+    np.testing.assert_array_equal(planes[1], planes[0])
+    np.testing.assert_array_equal(planes[2], planes[0])
+    assert planes[8, 0, 0] == pytest.approx(0.5 * np.log2(255 * 0.02))
+    columns = planes[9, 0].astype(bool)
+    assert np.flatnonzero(columns).tolist() == [2, 3, 10, 11, 18, 19, 26, 27]
+    rows = planes[10, :, 0].astype(bool)
+    assert np.flatnonzero(rows).tolist() == [0, 7, 8, 15, 16, 23]
+
+
+def test_gray_frames_have_no_color_for_the_network() -> None:
+    gray = np.random.default_rng(10).random((16, 16, 1)).astype(np.float32)
+    planes = net.net_planes(_window([gray] * 3, [gray] * 3), 0.02, (0, 0))
+    assert not planes[4:8].any()
+
+
+def test_corrections_are_bounded_and_held_back_where_they_are_implausible() -> None:
+    base = np.zeros((32, 32, 3), np.float32)
+    change = np.full((3, 32, 32), 0.5, np.float32)
+    change[:, 4, 4] = 50.0
+    out, held = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
+    assert not held
+    assert out[0, 4, 4] == pytest.approx(net.LIMIT * 0.01)
+    assert out[0, 20, 20] == pytest.approx(0.005)
+    change[0, 16:24, 16:24] = 3.0
+    out, held = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
+    assert held
+    assert abs(out[0, 19:21, 19:21]).max() < 0.2 * 0.03
+    assert out[0, 4, 20] == pytest.approx(0.005)
