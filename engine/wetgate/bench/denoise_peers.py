@@ -132,7 +132,7 @@ def bm3d_peers(case: NoisyClip) -> list[Peer]:
 
 
 @contextlib.contextmanager
-def _old_name_of_trapezoid() -> Iterator[None]:
+def old_name_of_trapezoid() -> Iterator[None]:
     """Lend numpy 2.4 the name `trapz` for the time of a call: bm3d 4.0.3 still uses it."""
     if hasattr(np, "trapz"):
         yield
@@ -198,7 +198,7 @@ def _each(
     wanted: Sequence[int],
     run: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> Filtered:
-    with _old_name_of_trapezoid():
+    with old_name_of_trapezoid():
         start = time.process_time()
         frames = tuple(run(case.noisy[i].astype(np.float64)).astype(np.float32) for i in wanted)
         spent = time.process_time() - start

@@ -13,7 +13,18 @@ from wetgate.cli.options import JsonFlag
 from wetgate.cli.output import Output
 from wetgate.model.errors import UsageError
 
-Name = Literal["deartifact", "denoise", "identity", "io", "memory", "runtimes", "split", "steadiness", "stills"]
+Name = Literal[
+    "deartifact",
+    "denoise",
+    "identity",
+    "io",
+    "memory",
+    "runtimes",
+    "split",
+    "steadiness",
+    "stills",
+    "upscale",
+]
 
 
 def bench(

@@ -93,7 +93,7 @@ class Task:
                 inner = np.s_[16:-16, 16:-16]
                 ours.append(psnr(clean[inner], interleave(made)[inner]))
                 twin.append(psnr(clean[inner], interleave(plain)[inner]))
-        return {"PSNR dB": float(np.mean(ours)), "twin PSNR dB": float(np.mean(twin))}
+        return {"pictures dB": float(np.mean(ours)), "twin pictures dB": float(np.mean(twin))}
 
     def card(self) -> Mapping[str, object]:
         """Return the facts of the model card that the task decides."""
