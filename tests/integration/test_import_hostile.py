@@ -22,8 +22,7 @@ from wetgate.model.errors import ModelLoadError, OutOfMemory, WetgateError
 
 onnx = pytest.importorskip("onnx", reason="imports are written as ONNX")
 from onnx import helper  # noqa: E402
-
-from tests.support.graphs import (  # noqa: E402
+from support.graphs import (  # noqa: E402
     constant,
     conv_model,
     external,

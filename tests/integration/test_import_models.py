@@ -19,9 +19,9 @@ from wetgate.weights import ModelPackage, find_model
 
 pytest.importorskip("onnx", reason="imports are written as ONNX")
 
-from tests.support.checkpoints import FAMILIES, SCALES
-from tests.support.graphs import conv_model, save
-from tests.unit.test_importers_ncnn import Pair, run_onnx
+from support.checkpoints import FAMILIES, SCALES
+from support.graphs import conv_model, save
+from support.pairs import Pair, run_onnx
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from wetgate.weights import ModelCard, ModelPackage, write_package
 
 
 def constant(name: str, values: Any, dtype: Any = np.float32) -> Any:
@@ -76,3 +77,34 @@ def external(made: Any, location: str, *, length: int = 648) -> Any:
         entry = tensor.external_data.add()
         entry.key, entry.value = key, value
     return made
+
+
+def graph_package(
+    folder: Path, nodes: list[Any], *, channels: int = 3, scale: int = 1, **card: Any
+) -> ModelPackage:
+    """A package with a graph from "x" to "y" that is written by hand."""
+    ends = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", channels, a, b])
+        for n, a, b in (("x", "h", "w"), ("y", "h2", "w2"))
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    names = ("r", "g", "b") if channels == 3 else ("y",)
+    fields: dict[str, Any] = {
+        "name": "by-hand",
+        "version": 1,
+        "task": "generic",
+        "architecture": "by hand",
+        "parameters": 0,
+        "inputs": names,
+        "outputs": names,
+        "files": {"model.onnx": "0" * 64},
+        "licence": "CC0-1.0",
+        "commercial": True,
+        "scale": scale,
+        **card,
+    }
+    return write_package(
+        folder / "by-hand", ModelCard(**fields), {"model.onnx": model.SerializeToString()}
+    )

@@ -11,11 +11,10 @@ from wetgate.model.errors import ModelLoadError
 
 onnx = pytest.importorskip("onnx", reason="the guard reads ONNX")
 from onnx import TensorProto, helper  # noqa: E402
+from support.graphs import constant, conv_model, external, identity, model  # noqa: E402
 from wetgate.importers import onnx_guard  # noqa: E402
 from wetgate.importers.onnx_clean import clean  # noqa: E402
 from wetgate.importers.reach import static_reach  # noqa: E402
-
-from tests.support.graphs import constant, conv_model, external, identity, model  # noqa: E402
 
 LIMITS = Limits()
 

@@ -12,11 +12,10 @@ from wetgate.model.errors import ModelLoadError
 onnx = pytest.importorskip("onnx", reason="networks for the tests are written with onnx")
 pytest.importorskip("onnxruntime", reason="a probe runs the network")
 from onnx import helper  # noqa: E402
+from support.graphs import constant, conv_model, identity, model  # noqa: E402
+from support.nets import make_graph  # noqa: E402
 from wetgate.importers import probe as probing  # noqa: E402
 from wetgate.importers.onnx_clean import clean  # noqa: E402
-
-from tests.support.graphs import constant, conv_model, identity, model  # noqa: E402
-from tests.support.nets import make_graph  # noqa: E402
 
 
 def probed(made: Any, **more: Any) -> probing.Facts:

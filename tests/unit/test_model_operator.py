@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.graphs import graph_package
+from support.nets import make_package, reference
 from wetgate.model.errors import ModelLoadError, RecipeError, UnsupportedImage
 from wetgate.operators.base import Judged, Provenance, Resamples, SourceFacts, UsesModels, Window
 from wetgate.operators.imported import exposure
 from wetgate.operators.imported.operator import ModelOperator
 from wetgate.operators.registry import make_operator
 from wetgate.operators.verbs import assert_footprint_honest, run_operator
-from wetgate.weights import ModelCard, ModelPackage, write_package
-
-from tests.support.nets import make_package, reference
+from wetgate.weights import ModelPackage
 
 onnx = pytest.importorskip("onnx", reason="networks for the tests are written with onnx")
 RGB = ("r", "g", "b")
@@ -38,37 +38,6 @@ def facts_of(frame: Pixels, *, is_log: bool) -> SourceFacts:
 def run(package: ModelPackage, frame: Pixels, *, is_log: bool = False, **more: Any) -> Pixels:
     operator = ModelOperator(name=str(package.folder))
     return run_operator(operator, {1: frame}, 1, facts=facts_of(frame, is_log=is_log), **more)
-
-
-def graph_package(
-    folder: Path, nodes: list[Any], *, channels: int = 3, scale: int = 1, **card: Any
-) -> ModelPackage:
-    """A package with a graph from "x" to "y" that is written by hand."""
-    ends = [
-        onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["n", channels, a, b])
-        for n, a, b in (("x", "h", "w"), ("y", "h2", "w2"))
-    ]
-    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    names = RGB if channels == 3 else ("y",)
-    fields: dict[str, Any] = {
-        "name": "by-hand",
-        "version": 1,
-        "task": "generic",
-        "architecture": "by hand",
-        "parameters": 0,
-        "inputs": names,
-        "outputs": names,
-        "files": {"model.onnx": "0" * 64},
-        "licence": "CC0-1.0",
-        "commercial": True,
-        "scale": scale,
-        **card,
-    }
-    return write_package(
-        folder / "by-hand", ModelCard(**fields), {"model.onnx": model.SerializeToString()}
-    )
 
 
 def hdr(height: int = 70, width: int = 90, channels: int = 3, seed: int = 0) -> Pixels:
