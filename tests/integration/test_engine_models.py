@@ -180,6 +180,40 @@ def half_bright(_number: int) -> np.ndarray:
     return picture
 
 
+@pytest.mark.parametrize("policy", ["creative", "archival"])
+def test_a_real_network_runs_is_named_and_can_be_kept_out(policy: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx", reason="makes the network")
+    from support.nets import make_package
+    from wetgate.operators.upscale.planes import DETAIL_NAMES
+
+    made = make_package(
+        tmp_path / "models", name="tiny-up", scale=2, inputs=DETAIL_NAMES, gain=0.05
+    )
+    job(tmp_path)
+    steps = (Step(operator="upscale", params={"net": "tiny-up"}),)
+    options = JobOptions(
+        plate=tmp_path / "in",
+        out=tmp_path / "out",
+        recipe=replace(recipe("upscale"), steps=steps),
+        policy=policy,
+    )
+    plan = plan_job(options)
+    report = run_job(options)
+    assert report.exit_code == 0
+    manifest = json.loads((tmp_path / "out/.wetgate/manifest.json").read_text())
+    page = write_job_report(report, plan, options).read_text()
+    if policy == "archival":
+        assert not report.networks and "networks" not in manifest and not plan.models
+        assert plan.fallbacks and dict(report.frames[0].classes) == {3: 1.0}
+        return
+    (use,) = report.networks
+    assert (use.model, use.backend, use.precision) == ("tiny-up", "onnx", "fp32")
+    assert manifest["networks"][0]["reason"] == use.reason and use.reason in page
+    assert plan.models[0].digest == made.card.digest
+    assert dict(report.frames[0].classes) == {5: 1.0}
+
+
 def test_digests_of_recipes_without_models_are_what_they_were() -> None:
     plain = recipe("blur", "lift")
     assert plain.digest(lambda _n: 1) == plain.digest(lambda _n: 1, ({}, {}))

@@ -263,6 +263,8 @@ def _summary(report: JobReport, page: Path | None, output: Output) -> None:
     output.line(f"{said or 'no frames'} in {format_seconds(report.seconds)}: {report.directory}")
     for frame in report.failed:
         output.line(f"  frame {frame.number} failed: {frame.error}")
+    for use in report.networks:
+        output.line(f"  network {use}")
     for note in summarize(report.frames, Shots()):
         output.line(f"  {note}")
     if report.cancelled:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from wetgate.render.networks import NetworkUse
 from wetgate.render.plan import Plan
 
 Status = Literal["written", "skipped", "passed-through", "failed"]
@@ -83,6 +84,7 @@ class JobReport:
     Attributes:
         frames: one report for every frame asked for that was reached, in order of work.
         cancelled: stopped by request; resumable.
+        networks: how the networks were run, those that this run had to load.
         manifest: the folded manifest. analysis: the analysis file, when the recipe needs one.
     """
 
@@ -92,6 +94,7 @@ class JobReport:
     manifest: Path | None = None
     analysis: Path | None = None
     warnings: tuple[str, ...] = ()
+    networks: tuple[NetworkUse, ...] = ()
     seconds: float = 0.0
 
     @property

@@ -40,6 +40,7 @@ from wetgate.render.executor import Executor
 from wetgate.render.locking import claim_frames
 from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
+from wetgate.render.networks import networks_used
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
 from wetgate.render.plan import Plan
@@ -134,7 +135,11 @@ def run_job(
             and (len(reports) < len(job.wanted) + len(job.absent))
         )
         _save_job(job)
-        manifest = fold(job.control, {"job": _job_facts(job)})
+        networks = networks_used(job.plan.models)
+        header: dict[str, object] = {"job": _job_facts(job)}
+        if networks:
+            header["networks"] = [asdict(use) for use in networks]
+        manifest = fold(job.control, header)
     report = JobReport(
         frames=tuple(reports),
         directory=job.target.directory,
@@ -142,6 +147,7 @@ def run_job(
         manifest=manifest,
         analysis=analysis_path(job) if job.needs_analysis else None,
         warnings=job.plan.warnings,
+        networks=networks,
         seconds=time.perf_counter() - started,
     )
     tell(Finished(report))

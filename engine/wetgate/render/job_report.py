@@ -147,6 +147,7 @@ def _facts(plan: Plan, report: JobReport) -> list[Fact]:
         ("Recipe", f"{plan.recipe}, {plan.recipe_digest}"),
         ("Memory", f"{format_bytes(plan.peak_memory)} planned"),
         ("Tiles", f"{plan.tile[0]} x {plan.tile[1]} px, {plan.workers} threads"),
+        *(("Network", str(use)) for use in report.networks),
         ("Manifest", str(report.manifest) if report.manifest is not None else ""),
         ("Analysis", str(report.analysis) if report.analysis is not None else ""),
     ]
