@@ -110,7 +110,7 @@ def restore(
 
     done = run_job(options, on_event=follow, cancel=cancel)
     if report and planned and not done.cancelled:
-        from wetgate.render.job_report import write_job_report
+        from wetgate.render.reporting.job import write_job_report
 
         write_job_report(done, planned[0], options)
     return done

@@ -14,7 +14,7 @@ from wetgate.recipe import Recipe
 from wetgate.render import memory as memory_module
 from wetgate.render.events import JobReport
 from wetgate.render.job import JobOptions, plan_job, run_job, verify_output
-from wetgate.render.job_report import write_job_report
+from wetgate.render.reporting.job import write_job_report
 
 FRAMES = range(1001, 1021)
 

@@ -17,7 +17,7 @@ from wetgate.model.errors import ModelLoadError, RecipeError
 from wetgate.operators import registry
 from wetgate.recipe import Step
 from wetgate.render.job import JobOptions, plan_job, run_job
-from wetgate.render.job_report import write_job_report
+from wetgate.render.reporting.job import write_job_report
 from wetgate.weights import ModelCard, write_package
 
 

@@ -15,7 +15,7 @@ from wetgate.model.errors import RecipeError, UnsupportedImage
 from wetgate.operators import registry
 from wetgate.recipe import Recipe
 from wetgate.render.job import JobOptions, JobReport, plan_job, run_job, verify_output
-from wetgate.render.job_report import write_job_report
+from wetgate.render.reporting.job import write_job_report
 
 
 @pytest.fixture(autouse=True)

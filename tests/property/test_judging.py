@@ -23,9 +23,9 @@ from wetgate.render.bound import GENERATIVE, BoundStep, chain_reach
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import Encoding
 from wetgate.render.events import FrameReport
+from wetgate.render.reporting.summary import summarize
 from wetgate.render.shelf import Shelf
 from wetgate.render.store import PlaneStore
-from wetgate.render.summary import summarize
 from wetgate.render.windows import Shots
 from wetgate.render.workers import Workers
 

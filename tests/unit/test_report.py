@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from wetgate.color.config import load_config
-from wetgate.render.noise_profile import profiles_of
-from wetgate.render.plot import Curve, plot, ticks
-from wetgate.render.preview import data_uri, difference, display, shrink, telling_details
-from wetgate.render.report import (
+from wetgate.render.reporting.noise import profiles_of
+from wetgate.render.reporting.page import (
     Comparison,
     Profile,
     ReportData,
@@ -23,6 +21,8 @@ from wetgate.render.report import (
     render_report,
     write_report,
 )
+from wetgate.render.reporting.plot import Curve, plot, ticks
+from wetgate.render.reporting.preview import data_uri, difference, display, shrink, telling_details
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>"
 VOID = {"meta", "img", "input", "br", "hr", "link"}

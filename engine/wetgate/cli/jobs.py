@@ -255,7 +255,7 @@ def _run(options: JobOptions, output: Output, *, with_report: bool) -> None:
 
 
 def _summary(report: JobReport, page: Path | None, output: Output) -> None:
-    from wetgate.render.summary import summarize
+    from wetgate.render.reporting.summary import summarize
     from wetgate.render.windows import Shots
 
     counts = Counter(frame.status for frame in report.frames)
@@ -348,7 +348,7 @@ def _write_report(
     report: JobReport, plan: Plan, options: JobOptions, output: Output
 ) -> Path | None:
     """Write the page; frames that are done stay done when it cannot be."""
-    from wetgate.render.job_report import write_job_report
+    from wetgate.render.reporting.job import write_job_report
 
     try:
         return write_job_report(report, plan, options)

@@ -20,11 +20,10 @@ from wetgate.render.analysis import load_analysis
 from wetgate.render.events import FrameReport, JobReport
 from wetgate.render.frames import canvas_of, nearest_over
 from wetgate.render.manifest import CONTROL, FrameRecord, Journal
-from wetgate.render.noise_profile import profiles_of
 from wetgate.render.options import JobOptions
 from wetgate.render.plan import Plan
-from wetgate.render.preview import data_uri, difference, display, shrink, telling_details
-from wetgate.render.report import (
+from wetgate.render.reporting.noise import profiles_of
+from wetgate.render.reporting.page import (
     Comparison,
     Crop,
     Fact,
@@ -35,9 +34,10 @@ from wetgate.render.report import (
     Tile,
     write_report,
 )
+from wetgate.render.reporting.preview import data_uri, difference, display, shrink, telling_details
+from wetgate.render.reporting.summary import summarize
 from wetgate.render.shelf import color_channels
 from wetgate.render.source import SourceClip, open_clip
-from wetgate.render.summary import summarize
 from wetgate.render.windows import Shots
 
 PAGE = "report.html"

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from wetgate.render.plot import Curve, plot
-from wetgate.render.report import Profile
+from wetgate.render.reporting.page import Profile
+from wetgate.render.reporting.plot import Curve, plot
 
 _NAMES = ("red", "green", "blue")
 _PLANES = ("brightness", "color 1", "color 2")

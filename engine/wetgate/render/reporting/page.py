@@ -147,7 +147,7 @@ def render_report(data: ReportData) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    folder = resources.files("wetgate.render") / "templates"
+    folder = resources.files("wetgate.render.reporting") / "templates"
     # Our own files; Markup says so to the escaping.
     style = (folder / "report.css").read_text("utf-8")
     script = (folder / "report.js").read_text("utf-8")
