@@ -40,8 +40,9 @@ def run_on_light(package: ModelPackage) -> None:
     scale = package.card.scale
     assert whole.shape == (40 * scale, 56 * scale, 3)
     assert np.isfinite(whole).all()
-    assert float(np.abs(whole - tiled).max()) <= 1e-5
-    assert np.abs(whole).max() > 1.0
+    # Random weights may answer with more than a picture has; a seam is measured against that.
+    assert float(np.abs(whole - tiled).max()) <= 1e-5 * max(1.0, float(np.abs(whole).max()))
+    assert whole.std() > 0.01
 
 
 def test_an_onnx_file_becomes_a_package(tmp_path: Path) -> None:

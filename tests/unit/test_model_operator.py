@@ -160,6 +160,19 @@ def test_the_local_range_looks_no_farther_than_it_says() -> None:
     assert np.abs(np.diff(scale[..., 0], axis=0)).max() < 8.0 / 8.0
 
 
+def test_the_working_encoding_comes_back_from_display_however_large() -> None:
+    light = np.concatenate([-np.geomspace(1e-5, 1e30, 300), [0.0], np.geomspace(1e-5, 1e30, 300)])
+    log = signed_log_oracle(light)
+    shown = exposure.to_display(log.astype(np.float32), is_log=True)
+    np.testing.assert_allclose(shown, exposure.display(light), rtol=3e-5, atol=1e-6)
+    back = exposure.from_display(shown, is_log=True)
+    np.testing.assert_allclose(back, log, rtol=1e-5, atol=1e-6)
+    # A network may say anything: what it says stays a number.
+    wild = exposure.from_display(np.array([-1e6, 1e6], np.float32), is_log=True)
+    assert np.isfinite(wild).all()
+    assert wild[1] == -wild[0]
+
+
 def test_the_display_curve_is_srgb_below_1_and_has_an_inverse() -> None:
     light = np.concatenate([-np.geomspace(1e-5, 2e4, 400), [0.0], np.geomspace(1e-5, 6e4, 400)])
     shown = exposure.display(light)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.color.shaper import signed_log, signed_log_inverse
+from wetgate.color.shaper import LOG_KNEE
 
 Pixels = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -26,6 +26,8 @@ _TOE, _TOE_SLOPE, _GAMMA, _OFFSET = 0.0031308, 12.92, 2.4, 0.055
 _TOE_END = _TOE_SLOPE * _TOE
 _BEYOND = (1.0 + _OFFSET) / _GAMMA
 """Slope of the curve at 1, where the logarithm takes over."""
+_SPAN = float(np.log1p(1.0 / LOG_KNEE))
+"""What the logarithm of the working encoding is divided by."""
 
 
 def display(linear: Doubles) -> Doubles:
@@ -52,16 +54,33 @@ def display_inverse(shown: Doubles) -> Doubles:
 
 def to_display(working: Pixels, *, is_log: bool) -> Pixels:
     """Return what a network is shown of the working encoding, before `local_range`."""
-    if not is_log:
-        return working
-    return _evaluate(signed_log_inverse(working), display)
+    return _evaluate(working, _shown_of_log) if is_log else working
 
 
 def from_display(shown: Pixels, *, is_log: bool) -> Pixels:
     """Return the working encoding of which `to_display` is `shown`."""
-    if not is_log:
-        return shown
-    return signed_log(_evaluate(shown, display_inverse))
+    return _evaluate(shown, _log_of_shown) if is_log else shown
+
+
+def _shown_of_log(log: Doubles) -> Doubles:
+    """Return `display` of the light of which `log` is `color.shaper.signed_log`.
+
+    Beyond 1 both curves are logarithms: the light itself, which may not fit a number, is skipped.
+    """
+    size = np.abs(log) * _SPAN
+    inside = display(np.expm1(np.minimum(size, _SPAN)) * LOG_KNEE)
+    exponent = np.maximum(size, _SPAN)
+    stops = exponent + np.log1p(-np.exp(-exponent)) + np.log(LOG_KNEE)
+    return np.copysign(np.where(size <= _SPAN, inside, 1.0 + _BEYOND * stops), log)
+
+
+def _log_of_shown(shown: Doubles) -> Doubles:
+    """Return the inverse of `_shown_of_log`."""
+    size = np.abs(shown)
+    inside = np.log1p(display_inverse(np.minimum(size, 1.0)) / LOG_KNEE)
+    stops = (np.maximum(size, 1.0) - 1.0) / _BEYOND
+    beyond = np.logaddexp(0.0, stops - np.log(LOG_KNEE))
+    return np.copysign(np.where(size <= 1.0, inside, beyond) / _SPAN, shown)
 
 
 def local_range(shown: Pixels) -> tuple[Pixels, Pixels]:
@@ -121,6 +140,5 @@ def _combine(
 
 
 def _evaluate(values: Pixels, curve: Callable[[Doubles], Doubles]) -> Pixels:
-    with np.errstate(over="ignore"):
-        made: Pixels = curve(values.astype(np.float64)).astype(np.float32)
+    made: Pixels = curve(values.astype(np.float64)).astype(np.float32)
     return made
