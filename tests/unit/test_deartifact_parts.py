@@ -149,6 +149,29 @@ def test_a_clean_picture_has_no_grid() -> None:
     assert find_grid(traces([np.full((128, 160), 0.3, np.float32)])) is None
 
 
+@pytest.mark.parametrize("zoom", [1.37, 1.5])
+def test_a_resized_grid_is_reported_by_its_period(zoom: float) -> None:
+    cv2 = pytest.importorskip("cv2")
+    clean = [photograph(k) for k in (3, 4)]
+    size = round(256 * zoom), round(192 * zoom)
+
+    def resized(frame: Luma) -> Luma:
+        return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), np.float32)
+
+    grid = find_grid(traces([resized(coded(f, 0.12)) for f in clean]))
+    assert grid is not None and not grid.is_whole
+    assert grid.period == pytest.approx(8 * zoom, abs=0.1)
+    assert find_grid(traces([resized(f) for f in clean])) is None
+
+
+def test_a_clean_picture_made_smaller_has_no_grid() -> None:
+    cv2 = pytest.importorskip("cv2")
+    for scale in (0.8, 0.75, 0.5):
+        size = round(256 * scale), round(192 * scale)
+        frames = [cv2.resize(photograph(k), size, interpolation=cv2.INTER_AREA) for k in (3, 4)]
+        assert find_grid(traces([np.asarray(f, np.float32) for f in frames])) is None
+
+
 def test_a_few_edges_on_the_grid_are_no_grid() -> None:
     picture = PHOTO.copy()
     picture[:, 64:72] += np.float32(0.3)

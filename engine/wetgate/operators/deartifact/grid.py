@@ -39,10 +39,10 @@ _TIMES_DOUBT = 4.0
 """Least sum over both axes of the border's excess in units of its doubt: a few strong edges that
 happen to lie on the grid have as much doubt as excess. One axis may have a quarter of it."""
 _PERIODS = np.arange(5.0, 40.0, 1.0 / 64.0)
-_HARMONICS = (1, 2, 3)
+_HARMONICS = (1, 2)
 _FINE = 1 << 16
 """Samples of the spectrum, many to a period of the longest line."""
-_SURE_BROKEN = 6.0
+_SURE_BROKEN = 5.0
 """Power of the weakest harmonic, when the profile has unit variance, that a grid must show."""
 _WHOLE = 1.0 / 16.0
 
@@ -136,8 +136,11 @@ def find_grid(found: Traces) -> BlockGrid | None:
     evidence = found.border / _SEEN + found.sparse / _SPARSE
     offset = int(np.argmax(evidence[0])), int(np.argmax(evidence[1]))
     broken = _broken(found)
+    period = _period(found, offset)
     least = SURE if offset == (0, 0) else SURE_ELSEWHERE
-    if broken is not None:  # a resized grid leaves traces of whole ones too
+    # A resized grid leaves traces of whole ones too; so does a clean picture made smaller by 4/5,
+    # with a period of 4 px alone, which no codec has.
+    if broken is not None or period == BLOCK // 2:
         least = 2 * SURE_ELSEWHERE
     both = list(enumerate(offset))
     score = float(sum(evidence[a, k] for a, k in both))
@@ -146,7 +149,6 @@ def find_grid(found: Traces) -> BlockGrid | None:
     if score < least or not lasting or any(evidence[a, k] < 1.0 for a, k in both):
         return broken
     height = float(np.mean([found.height[a, k] for a, k in enumerate(offset)]))
-    period = _period(found, offset)
     return BlockGrid(period=period, offset=offset, score=score, height=max(height, 0.0))
 
 
@@ -164,8 +166,8 @@ def _period(found: Traces, offset: tuple[int, int]) -> float:
 def _broken(found: Traces) -> BlockGrid | None:
     """Look for a grid whose period is no whole number, as a resize leaves it.
 
-    Borders are a train of impulses, so every harmonic of their frequency must stand out; the
-    pattern that the resize itself leaves has one or two frequencies only.
+    Borders are a train of impulses, so harmonics of their frequency must stand out as well; the
+    pattern that the resize itself leaves is much faster.
     """
     both = np.full(_PERIODS.size, np.inf)
     spectra = [np.abs(np.fft.fft(p, _FINE)) ** 2 / p.size for p in found.profiles]
