@@ -15,6 +15,7 @@ from wetgate.bench.upscale_peers import Peer, peers
 from wetgate.color.shaper import signed_log, signed_log_inverse
 from wetgate.operators.base import Pixels
 from wetgate.operators.upscale.operator import UpscaleOperator
+from wetgate.operators.upscale.resample import enlarge, interleave
 
 _LOW, _HIGH = 0.2, 0.8
 _ANGLES = (0.0, 5.0, 22.0, 45.0)
@@ -81,8 +82,8 @@ def _light(operator: UpscaleOperator) -> list[BenchRow]:
     step = slanted_edge(_SIZE, 5.0, 0.01, 100.0)
     inner = np.s_[8 * scale : -8 * scale, 8 * scale : -8 * scale]
     ours = signed_log_inverse(upscaled(operator, signed_log(step), log=True))[inner]
-    linear = operator.resample(step)[inner]
-    in_log = signed_log_inverse(operator.resample(signed_log(step)))[inner]
+    linear = interleave(enlarge(step, scale))[inner]
+    in_log = signed_log_inverse(interleave(enlarge(signed_log(step), scale)))[inner]
     return [
         BenchRow(
             case=f"step 0.01 to 100 x{scale}, darkest value",

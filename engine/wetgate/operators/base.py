@@ -263,7 +263,7 @@ class Resamples(Protocol):
     """
 
     def resample(self, pixels: Pixels) -> Pixels:
-        """Return pixels times the operator's scale, by a fixed linear kernel.
+        """Return pixels times the operator's scale, by a fixed kernel and no network.
 
         Args:
             pixels: `(h, w, channel)` in the working encoding; the frame or any part of it whose

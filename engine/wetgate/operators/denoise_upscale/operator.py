@@ -125,8 +125,8 @@ class DenoiseUpscaleOperator:
         return replace(self, net="none")
 
     def resample(self, pixels: Pixels) -> Pixels:
-        """Return pixels at twice the size by Lanczos3 alone, without limits."""
-        return interleave(enlarge(pixels, SCALE))
+        """Return pixels, noise and all, at twice the size by Lanczos3 within the limits."""
+        return interleave(limit(enlarge(pixels, SCALE), *limits(pixels, MARGIN)))
 
     def card(self) -> ModelCard | None:
         """Return the card of the network that runs, if one does.

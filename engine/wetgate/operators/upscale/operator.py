@@ -128,8 +128,9 @@ class UpscaleOperator:
         return replace(self, net="none")
 
     def resample(self, pixels: Pixels) -> Pixels:
-        """Return pixels at the new size by the kernel alone, without limits."""
-        return interleave(enlarge(pixels, self.scale, self._kernel))
+        """Return pixels at the new size by the kernel within the limits."""
+        phases = enlarge(pixels, self.scale, self._kernel)
+        return interleave(limit(phases, *limits(pixels, MARGIN)))
 
     @property
     def _kernel(self) -> Method:
