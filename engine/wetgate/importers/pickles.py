@@ -81,12 +81,13 @@ def _vet_zip(path: Path) -> None:
 def _names_of_stream(path: Path) -> set[str]:
     """Return the names that the pickles at the start of an old checkpoint call."""
     names: set[str] = set()
-    with open(path, "rb") as file:
-        for _ in range(5):
-            if file.read(1) != b"\x80":
-                break
-            file.seek(-1, 1)
-            names |= names_in(file)
+    # In memory: a length that lies then ends at the end, where a file would ask for all of it.
+    stream = io.BytesIO(path.read_bytes())
+    for _ in range(5):
+        if stream.read(1) != b"\x80":
+            break
+        stream.seek(-1, io.SEEK_CUR)
+        names |= names_in(stream)
     return names
 
 
