@@ -311,6 +311,7 @@ def test_the_linear_kernel_keeps_lines_and_bounds(scale: Fraction) -> None:
     assert got.min() >= 0 and got.max() <= 1
     for start in range(0, plane.shape[0] - 2):
         assert np.array_equal(plane.rows(start, start + 2), got[start : start + 2])
+    assert np.array_equal(plane.cut(Box(1, 2, 5, 4)), got[2:4, 1:5])
     _, weights = linear_taps(0, plane.shape[0], scale, 24)
     assert np.allclose(weights.sum(axis=1), 1) and (weights >= 0).all()
 

@@ -11,6 +11,10 @@ from pathlib import Path
 from wetgate.bench.plates import SPACE, write_plate
 from wetgate.bench.table import BenchRow, BenchTable, machine_facts, package_versions
 from wetgate.model.errors import WetgateError
+from wetgate.operators.base import UsesModels
+from wetgate.operators.registry import make_operator
+from wetgate.recipe import builtin_recipes, load_recipe
+from wetgate.weights import list_models
 
 _UHD = (3840, 2160)
 _SMALL = (160, 96)
@@ -28,7 +32,8 @@ step = 6
 def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
     """Measure the peak resident memory of restoring processes.
 
-    Each case is a process of its own that restores with the `denoise` recipe.
+    Each case is a process of its own that restores with the `denoise` recipe, or with one of
+    those whose networks come with wetgate.
 
     Args:
         quick: the 1 GB case and a shorter small shot only.
@@ -42,6 +47,8 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
         digests["generated UHD, 13 frames"] = write_plate(large, range(1, 14), *_UHD)
         for gigabytes in (1,) if quick else (1, 2, 4):
             rows.append(_budget_row(large, folder / f"out{gigabytes}", gigabytes))
+        for recipe in () if quick else _with_networks():
+            rows.append(_network_row(large, folder / f"out-{recipe}", recipe))
         long = 150 if quick else 500
         small = folder / "small"
         digests[f"generated {_SMALL[0]}x{_SMALL[1]}, {long} frames"] = write_plate(
@@ -66,6 +73,35 @@ def _budget_row(plate: Path, out: Path, gigabytes: int) -> BenchRow:
     budget = gigabytes * 1024.0
     return BenchRow(
         case=f"UHD 10-bit DPX, denoise, --memory {gigabytes}GB",
+        wetgate=peak,
+        peer=budget,
+        peer_name="budget",
+        ratio=peak / budget,
+        goal="<= 1",
+        reached=peak <= budget,
+        unit="MB",
+        extra={"planned MB": float(found["planned_mb"]), "seconds": float(found["seconds"])},
+    )
+
+
+def _with_networks() -> list[str]:
+    """Return the built-in recipes whose networks are all there."""
+    found = []
+    for name in builtin_recipes():
+        steps = [make_operator(s.operator, s.params) for s in load_recipe(name).steps]
+        models = [m for step in steps if isinstance(step, UsesModels) for m in step.models()]
+        here = {package.card.name for package in list_models()}
+        if models and here.issuperset(models):
+            found.append(name)
+    return found
+
+
+def _network_row(plate: Path, out: Path, recipe: str) -> BenchRow:
+    """Restore one frame by a recipe with a network, with as many neighbors as it looks at."""
+    found = _restore(plate, out, memory=2 << 30, frames="7", recipe=recipe)
+    peak, budget = float(found["peak_mb"]), 2048.0
+    return BenchRow(
+        case=f"UHD 10-bit DPX, {recipe} with its network, --memory 2GB",
         wetgate=peak,
         peer=budget,
         peer_name="budget",

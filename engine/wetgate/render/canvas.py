@@ -165,8 +165,11 @@ class PaddedPlane:
 
     def rows(self, start: int, stop: int) -> Pixels:
         """Return rows as C-contiguous float32."""
-        box = self._region
-        return gather(self._base, Box(box.x0, box.y0 + start, box.x1, box.y0 + stop))
+        return self.cut(Box(0, start, self._region.width, stop))
+
+    def cut(self, box: Box) -> Pixels:
+        """Return a part as C-contiguous float32."""
+        return gather(self._base, box.shifted(self._region.x0, self._region.y0))
 
     def release(self) -> None:
         """Give the plane underneath back."""
@@ -216,23 +219,29 @@ class ResizedPlane:
 
     def rows(self, start: int, stop: int) -> Pixels:
         """Return rows as C-contiguous float32."""
+        return self.cut(Box(0, start, self.shape[1], stop))
+
+    def cut(self, box: Box) -> Pixels:
+        """Return a part as C-contiguous float32; no more of the plane underneath is read."""
         height, width, _ = self._base.shape
-        down = nearest_index(start, stop, self._scale, height)
-        across = nearest_index(0, self.shape[1], self._scale, width)
+        down = nearest_index(box.y0, box.y1, self._scale, height)
+        across = nearest_index(box.x0, box.x1, self._scale, width)
         if self._kernel == "nearest":
-            band = self._base.rows(int(down[0]), int(down[-1]) + 1)
-            return np.ascontiguousarray(band[down - down[0]][:, across])
-        index, weight = linear_taps(start, stop, self._scale, height)
-        first = int(index.min())
-        band = self._base.rows(first, int(index.max()) + 1)
-        vertical = index - first, weight
-        horizontal = linear_taps(0, self.shape[1], self._scale, width)
+            part = Box(int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1)
+            return np.ascontiguousarray(
+                gather(self._base, part)[down - part.y0][:, across - part.x0]
+            )
+        rows, row_weight = linear_taps(box.y0, box.y1, self._scale, height)
+        columns, column_weight = linear_taps(box.x0, box.x1, self._scale, width)
+        part = Box(int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+        band = gather(self._base, part)
+        vertical, horizontal = (rows - part.y0, row_weight), (columns - part.x0, column_weight)
         finite = np.isfinite(band)
         if finite.all():
             return _weighted(band, vertical, horizontal).astype(np.float32)
         held = _weighted(np.where(finite, band, 0.0), vertical, horizontal)
         share = _weighted(finite.astype(np.float64), vertical, horizontal)
-        near = band[down - first][:, across]
+        near = band[down - part.y0][:, across - part.x0]
         mixed = held / np.where(share > 0, share, 1.0)
         return np.where(np.isfinite(near), mixed, near).astype(np.float32)
 

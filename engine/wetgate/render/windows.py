@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,15 @@ def reflect(start: int, stop: int, size: int) -> NDArray[np.intp]:
     return np.where(index < size, index, period - index)
 
 
+@runtime_checkable
+class Cuttable(Protocol):
+    """A plane that is made on demand, and makes a part of some rows at less cost than all."""
+
+    def cut(self, box: Box) -> Pixels:
+        """Return a part inside the plane as C-contiguous float32."""
+        ...
+
+
 def gather(plane: Plane, region: Box) -> Pixels:
     """Read a region of a plane that lies at (0, 0); the region may reach beyond it.
 
@@ -33,6 +43,8 @@ def gather(plane: Plane, region: Box) -> Pixels:
     """
     height, width, _ = plane.shape
     if Box.of_size(width, height).contains(region):
+        if isinstance(plane, Cuttable):
+            return plane.cut(region)
         band = plane.rows(region.y0, region.y1)
         return np.ascontiguousarray(band[:, region.x0 : region.x1])
     rows = reflect(region.y0, region.y1, height)
