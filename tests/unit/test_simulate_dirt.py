@@ -256,6 +256,10 @@ class TestOccluders:
             assert layer.alpha is not None
             assert 0.002 < layer.alpha.mean() < 0.5
 
+    def test_they_stand_before_a_photograph_only(self) -> None:
+        with pytest.raises(UsageError, match="photograph"):
+            DamagedShot(lambda _: picture(), DamageSpec(occluders=1))
+
     def test_flow_steps_at_the_edge_of_an_occluder(self) -> None:
         camera = CameraSpec(scale=1.0, pan=(2.0, 0.0))
         spec = DamageSpec(seed=9, size=(140, 100), camera=camera, occluders=2, bits=None)

@@ -403,7 +403,7 @@ class TestWhole:
             ({"encoding": "as-is", "lens": True}, "lens"),
             ({"encoding": "video", "fade": FadeSpec()}, "density"),
             ({"encoding": "film-log", "codec": "x"}, "8-bit"),
-            ({"occluders": 2}, "camera"),
+            ({"occluders": -1}, "occluders"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, fields: dict, words: str) -> None:

@@ -37,6 +37,10 @@ def simulate(
     size: Annotated[
         str | None, typer.Option("--size", help="Of a shot made from a photograph, e.g. 960x540.")
     ] = None,
+    occluders: Annotated[
+        int,
+        typer.Option("--occluders", min=0, help="Things that pass before a photograph, nearer."),
+    ] = 0,
     frames: Frames = None,
     input_space: InputSpace = None,
     config: ConfigPath = None,
@@ -44,6 +48,8 @@ def simulate(
     json: JsonFlag = False,
 ) -> None:
     """Damage a clean shot and write the truth beside it."""
+    from dataclasses import replace
+
     from wetgate.color.config import load_config
     from wetgate.io.ranges import FrameRange
     from wetgate.simulate import preset as damage_preset
@@ -58,6 +64,8 @@ def simulate(
     damage = damage_preset(preset, seed)
     if overlays is not None:
         damage = with_overlays(damage, overlays)
+    if occluders:
+        damage = replace(damage, occluders=occluders)
     source = open_clean(
         clean,
         damage,

@@ -63,6 +63,11 @@ class DamagedShot:
             self._layers = parallax_layers(picture, spec.seed, spec.occluders)
         else:
             self._layers = tuple(source)
+        if spec.occluders and not isinstance(source, np.ndarray):
+            raise UsageError(
+                "occluders stand before a photograph, not before a clean shot or layers",
+                remedy="leave them out",
+            )
         if (spec.camera is None) != (self._clean is not None):
             raise UsageError(
                 "a camera path goes with a photograph, and only with one",

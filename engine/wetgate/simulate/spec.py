@@ -52,7 +52,7 @@ class DamageSpec:
             (display-referred or log values, 0-1).
         size: `(width, height)` of the shot; only with a camera.
         camera: moves over a photograph; not for a clean shot, which moves by itself.
-        occluders: how many of them stand before a photograph.
+        occluders: how many of them stand before a photograph; not before a clean shot or layers.
         action: clean content that looks like dirt; on scene-linear light, as the next two.
         lens: blurs.
         exposure: stops.
@@ -105,8 +105,8 @@ class DamageSpec:
             raise ValueError("dye fade acts on density; use encoding='film-log'")
         if self.codec is not None and (self.encoding == "film-log" or self.bits != 8):
             raise ValueError("a codec takes 8-bit display-referred frames; use 'video' and bits=8")
-        if self.occluders < 0 or (self.occluders and self.camera is None):
-            raise ValueError("occluders stand before a photograph: 0 or more, with a camera")
+        if self.occluders < 0:
+            raise ValueError(f"occluders must be 0 or more, got {self.occluders}")
 
     @property
     def law(self) -> Literal["density", "gain"]:
