@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,15 @@ from support.operators import Guarded, Netted
 from support.plates import recipe, register, write_plate
 from wetgate.cli.app import run
 from wetgate.io.formats import read_frame
-from wetgate.model.errors import ModelLoadError, RecipeError
+from wetgate.model.errors import (
+    BackendError,
+    ModelLoadError,
+    OutOfMemory,
+    RecipeError,
+    WetgateError,
+)
 from wetgate.operators import registry
+from wetgate.operators.base import Analysis, Pixels, SourceFacts, Window
 from wetgate.recipe import Step
 from wetgate.render.job import JobOptions, plan_job, run_job
 from wetgate.render.reporting.job import write_job_report
@@ -212,6 +219,43 @@ def test_a_real_network_runs_is_named_and_can_be_kept_out(policy: Any, tmp_path:
     assert manifest["networks"][0]["reason"] == use.reason and use.reason in page
     assert plan.models[0].digest == made.card.digest
     assert dict(report.frames[0].classes) == {5: 1.0}
+
+
+@dataclass(frozen=True)
+class Stuck(Netted):
+    """Its backend fails in every frame from `first` on."""
+
+    first: int = 1
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
+        if window.number >= self.first:
+            raise BackendError("nothing can run it")
+        return super().__call__(window, analysis, facts)
+
+
+@pytest.mark.parametrize(("first", "models", "code"), [(1, True, 6), (2, True, 4), (1, False, 4)])
+def test_a_network_that_cannot_run_at_all_is_told_by_the_exit_code(
+    first: int, models: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(tmp_path)
+    stuck = Stuck(first=first, net=("test-net",) if models else ())
+    monkeypatch.setattr(registry, "_FACTORIES", {**registry._FACTORIES, "netted": lambda: stuck})
+    assert run_job(job(tmp_path)).exit_code == code
+
+
+@pytest.mark.parametrize(("error", "code"), [(OutOfMemory, 5), (ModelLoadError, 6)])
+def test_what_no_other_frame_would_survive_ends_the_run(
+    error: type[WetgateError], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Pixels:
+        raise error("spent", remedy="none")
+
+    package(tmp_path)
+    job(tmp_path)
+    monkeypatch.setattr(Netted, "__call__", fail)
+    with pytest.raises(error) as caught:
+        run_job(job(tmp_path))
+    assert caught.value.exit_code == code
 
 
 def test_digests_of_recipes_without_models_are_what_they_were() -> None:

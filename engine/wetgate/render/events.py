@@ -85,6 +85,7 @@ class JobReport:
         frames: one report for every frame asked for that was reached, in order of work.
         cancelled: stopped by request; resumable.
         networks: how the networks were run, those that this run had to load.
+        with_models: whether the job was to run any.
         manifest: the folded manifest. analysis: the analysis file, when the recipe needs one.
     """
 
@@ -95,6 +96,7 @@ class JobReport:
     analysis: Path | None = None
     warnings: tuple[str, ...] = ()
     networks: tuple[NetworkUse, ...] = ()
+    with_models: bool = False
     seconds: float = 0.0
 
     @property
@@ -104,11 +106,16 @@ class JobReport:
 
     @property
     def exit_code(self) -> int:
-        """Return 0, 4 with failed frames, 7 when one did not verify, 130 when cancelled."""
+        """Return 0, 4 with failed frames, 7 when one did not verify, 130 when cancelled.
+
+        6 when a job with models failed for that reason in every frame: they cannot be run here.
+        """
         if self.cancelled:
             return 130
         if any(f.exit_code == 7 for f in self.failed):
             return 7
+        if self.with_models and self.failed and all(f.exit_code == 6 for f in self.frames):
+            return 6
         return 4 if self.failed else 0
 
 

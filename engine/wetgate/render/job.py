@@ -148,6 +148,7 @@ def run_job(
         analysis=analysis_path(job) if job.needs_analysis else None,
         warnings=job.plan.warnings,
         networks=networks,
+        with_models=bool(job.plan.models),
         seconds=time.perf_counter() - started,
     )
     tell(Finished(report))
