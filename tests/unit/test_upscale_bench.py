@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from wetgate.bench import upscale
 from wetgate.bench.edges import overshoot, slanted_edge
+from wetgate.bench.upscale_bands import bands
 from wetgate.bench.upscale_edges import _color_edge
 from wetgate.bench.upscale_peers import peers
 from wetgate.measure import luma_601, ssim
@@ -86,6 +87,28 @@ def test_scores_are_those_of_the_usual_protocol(shared_data: Path) -> None:
         scores.append(upscale.score(truth, small, bicubic.run(small, 2), 2))
     assert np.mean([s.psnr for s in scores]) == pytest.approx(33.66, abs=0.05)
     assert np.mean([s.ssim for s in scores]) == pytest.approx(0.9299, abs=0.001)
+
+
+def test_coherence_is_that_of_signal_in_noise_and_ignores_gain() -> None:
+    """Of a signal with as much independent noise it is one half; of another picture, near none."""
+    rng = np.random.default_rng(3)
+
+    def gray(plane: np.ndarray) -> Pixels:
+        return np.repeat(plane[..., None], 3, axis=2).astype(np.float32)
+
+    signal, noise = rng.normal(0, 0.05, (2, 512, 512))
+    clean = [gray(0.5 + signal)]
+    half = bands(clean, [gray(0.5 + signal + noise)], 2)
+    quiet = bands(clean, [gray(0.5 + 0.5 * signal)], 2)
+    alien = bands(clean, [gray(0.5 + noise)], 2)
+    for one, other, none in zip(half, quiet, alien, strict=True):
+        assert one.coherence == pytest.approx(0.5, abs=0.06)
+        assert one.energy == pytest.approx(2.0, abs=0.2)
+        assert other.coherence > 0.98
+        assert other.energy == pytest.approx(0.25, abs=0.02)
+        assert none.coherence < 0.05
+    assert {b.verdict for b in alien} == {"invented"}
+    assert {b.verdict for b in quiet} == {"recovered"}
 
 
 def test_rows_compare_with_and_without_and_name_the_goal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,7 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
         data: folder of published pictures; None looks at `WETGATE_TEST_DATA`, then at
             `../shared/data`. Sets that are not there are skipped and counted.
     """
+    from wetgate.bench.upscale_bands import band_rows
     from wetgate.bench.upscale_edges import edge_rows
     from wetgate.bench.upscale_joint import joint_rows
     from wetgate.bench.upscale_speed import speed_rows
@@ -73,6 +74,8 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
         chosen = [p for p in peers() if not quick or p.name in ("bicubic", "Lanczos3")]
         for scale in (2,) if quick else (2, 4):
             rows += set_rows(name, found, scale, chosen)
+        if not quick:
+            rows += band_rows(name, found)
     rows += edge_rows(quick=quick)
     rows += speed_rows(quick=quick)
     joint, digest = joint_rows(folder, quick=quick)
