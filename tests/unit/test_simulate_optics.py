@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from wetgate.simulate import CameraSpec, DamagedShot, DamageSpec
 from wetgate.simulate.lens import LensSpec, bessel_j1, blur, lens_truth, point_spread
 from wetgate.simulate.scanner import ScannerSpec, gauss_taps, scan
-from wetgate.simulate.sensor import SensorSpec, sensor_truth
+from wetgate.simulate.sensor import SensorSpec, SensorTruth, sensor_draws, sensor_truth
 from wetgate.simulate.tone import ToneSpec
 
 Pixels = NDArray[np.float32]
@@ -16,6 +16,11 @@ Pixels = NDArray[np.float32]
 
 def noise_picture(height: int, width: int, seed: int = 1) -> Pixels:
     return np.random.default_rng(seed).random((height, width, 3), np.float32)
+
+
+def noise_over(flat: Pixels, spec: SensorSpec, number: int, law: str) -> SensorTruth:
+    height, width, _ = flat.shape
+    return sensor_truth(flat, spec, sensor_draws(spec, 5, number, (height, width, 3)), law=law)
 
 
 class TestLens:
@@ -152,7 +157,7 @@ class TestSensor:
         spec = SensorSpec(full_well=5000, read=12, row=6)
         for law, level in (("density", 0.1), ("density", 0.5), ("gain", 0.6)):
             flat = np.full((150, 200, 3), level, np.float32)
-            truth = sensor_truth(flat, spec, 5, 9, law=law)
+            truth = noise_over(flat, spec, 9, law)
             scale = 1023 * 0.002
             light = 10 ** (-level * scale) if law == "density" else level**2.4
             slope = light * math.log(10) * scale if law == "density" else 2.4 * level**1.4
@@ -168,7 +173,7 @@ class TestSensor:
     def test_the_pattern_is_fixed_and_the_rest_is_not(self) -> None:
         flat = np.full((60, 80, 3), 0.3, np.float32)
         spec = SensorSpec(full_well=20000, read=5, dsnu=8, prnu=0.01)
-        here, there = (sensor_truth(flat, spec, 5, n, law="gain") for n in (1, 2))
+        here, there = (noise_over(flat, spec, n, "gain") for n in (1, 2))
         assert here.pattern.tobytes() == there.pattern.tobytes()
         electrons = 0.3**2.4 * 20000
         slope = 2.4 * 0.3**1.4
@@ -182,7 +187,6 @@ class TestSensor:
         for film, noisier, quieter in (("negative", bright, dark), ("print", dark, bright)):
             spec = SensorSpec(film=film)
             more, less = (
-                sensor_truth(p, spec, 1, 1, law="density").variance.mean()
-                for p in (noisier, quieter)
+                noise_over(p, spec, 1, "density").variance.mean() for p in (noisier, quieter)
             )
             assert more > 2 * less

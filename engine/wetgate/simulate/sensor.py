@@ -62,17 +62,39 @@ class SensorTruth:
     noise: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class SensorDraws:
+    """The random numbers of one frame's sensor, all of variance 1: pixels, rows, two patterns."""
+
+    white: NDArray[np.float32]
+    rows: NDArray[np.float32]
+    fixed: NDArray[np.float32]
+
+
+def sensor_draws(
+    spec: SensorSpec, seed: int, number: int, shape: tuple[int, int, int]
+) -> SensorDraws:
+    """Draw the numbers for a picture of `shape` `(height, width, 3)`."""
+    pattern = (2, *shape) if spec.dsnu or spec.prnu else (2, 1, 1, 1)
+    rows = (shape[0] if spec.row else 1, 1, shape[2])
+    return SensorDraws(
+        stream(seed, Domain.SENSOR, number).standard_normal(shape, dtype=np.float32),
+        stream(seed, Domain.SENSOR, number, _ROW_LANE).standard_normal(rows, dtype=np.float32),
+        stream(seed, Domain.SENSOR, 0, _PATTERN_LANE).standard_normal(pattern, dtype=np.float32),
+    )
+
+
 def sensor_truth(
     picture: NDArray[np.float32],
     spec: SensorSpec,
-    seed: int,
-    number: int,
+    draws: SensorDraws,
     *,
     law: Literal["density", "gain"],
 ) -> SensorTruth:
-    """Draw the sensor's noise over an encoded picture `(height, width, 3)`.
+    """Return the sensor's noise over an encoded picture `(height, width, 3)`.
 
     Args:
+        draws: of `sensor_draws`, for a picture of this shape.
         law: "density" for log codes, "gain" for display codes.
     """
     is_negative = law == "density" and spec.film == "negative"
@@ -80,18 +102,14 @@ def sensor_truth(
     electrons = signal * spec.full_well
     per_electron = 1 / (spec.full_well * slope)
     variance = (electrons + spec.read**2 + spec.row**2) * per_electron**2
-    draw = stream(seed, Domain.SENSOR, number)
-    white = draw.standard_normal(picture.shape, dtype=np.float32)
-    temporal = np.sqrt(electrons + spec.read**2) * white.astype(np.float64)
+    temporal = np.sqrt(electrons + spec.read**2) * draws.white
     if spec.row:
-        rows = stream(seed, Domain.SENSOR, number, _ROW_LANE).standard_normal(
-            (picture.shape[0], 1, picture.shape[2])
-        )
-        temporal = temporal + spec.row * rows
+        temporal += spec.row * draws.rows
     pattern = np.zeros(picture.shape)
     if spec.dsnu or spec.prnu:
-        fixed = stream(seed, Domain.SENSOR, 0, _PATTERN_LANE).standard_normal((2, *picture.shape))
-        pattern = (spec.dsnu * fixed[0] + spec.prnu * electrons * fixed[1]) * per_electron
+        pattern = (
+            spec.dsnu * draws.fixed[0] + spec.prnu * electrons * draws.fixed[1]
+        ) * per_electron
     # Through a negative, more light on the sensor is a smaller code.
     if is_negative:
         temporal, pattern = -temporal, -pattern
@@ -108,7 +126,7 @@ def _light(
     """Return the light on the sensor, 0-1, and the size of its slope against encoded values."""
     if law == "density":
         density = (encoded if is_negative else 1 - encoded) * (1023 * DENSITY_PER_CODE)
-        light = 10.0 ** -np.maximum(density, 0)
+        light = np.exp(-math.log(10) * np.maximum(density, 0))
         return light, light * (math.log(10) * 1023 * DENSITY_PER_CODE)
     # A camera's curve is straight near black, or noise there would be boosted without bound.
     code = np.maximum(encoded, 0)

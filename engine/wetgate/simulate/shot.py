@@ -31,7 +31,14 @@ from wetgate.simulate.resample import sample_at, sample_grid
 from wetgate.simulate.scanner import scan
 from wetgate.simulate.scenes import parallax_layers
 from wetgate.simulate.scratches import ScratchTruth, scratch_truth
-from wetgate.simulate.sensor import SensorTruth, add_white_noise, quantise, sensor_truth
+from wetgate.simulate.sensor import (
+    SensorDraws,
+    SensorTruth,
+    add_white_noise,
+    quantise,
+    sensor_draws,
+    sensor_truth,
+)
 from wetgate.simulate.spec import STAGES, DamagedFrame, DamageSpec, Truth
 from wetgate.simulate.tone import expose
 from wetgate.simulate.weave import WeaveFrame, still, weave_frame, weave_offset
@@ -238,7 +245,7 @@ class _FrameMaker:
         after["flicker"] = picture
         sensor = None
         if spec.sensor is not None:
-            sensor = sensor_truth(picture, spec.sensor, spec.seed, number, law=spec.law)
+            sensor = sensor_truth(picture, spec.sensor, self._sensor_draws, law=spec.law)
             picture = picture + sensor.noise
         if spec.noise_sigma > 0:
             picture = add_white_noise(picture, spec.noise_sigma, spec.seed, number)
@@ -337,6 +344,12 @@ class _FrameMaker:
             law=spec.law,
             unit=stop_in_codes(CODES_PER_DECADE) if log else 1 / VIDEO_GAMMA,
         )
+
+    @cached_property
+    def _sensor_draws(self) -> SensorDraws:
+        spec, (width, height) = self._spec, self._gate.size
+        assert spec.sensor is not None  # or nobody asks
+        return sensor_draws(spec.sensor, spec.seed, self._number, (height, width, 3))
 
     @cached_property
     def _film(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
