@@ -6,9 +6,11 @@ import io
 import json
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -315,3 +317,43 @@ def test_the_child_gets_no_secrets_and_says_what_held_it(
     assert "HTTPS_PROXY" not in seen
     assert any("audit hook" in wall for wall in answer.walls)
     assert any("MiB of memory" in wall for wall in answer.walls) or sys.platform == "win32"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of CPU time on Windows")
+def test_a_confined_process_cannot_compute_for_ever(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from wetgate.importers import confine\n"
+        f"confine.raise_walls(Path({str(tmp_path)!r}), memory_bytes=4 << 30, cpu_seconds=1)\n"
+        "while True: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
+    assert done.returncode == -signal.SIGXCPU
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent")
+def test_a_confined_process_ends_with_its_parent(tmp_path: Path) -> None:
+    child = (
+        "import time; from pathlib import Path; from wetgate.importers import confine\n"
+        f"confine.raise_walls(Path({str(tmp_path)!r}), memory_bytes=4 << 30, cpu_seconds=60)\n"
+        "print('up', flush=True); time.sleep(100)\n"
+    )
+    parent = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline(); print(child.pid, flush=True); time.sleep(100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 30.0
+    while _runs(pid):
+        assert time.monotonic() < deadline, "the orphan is still there"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -25,6 +25,7 @@ _EXECUTE, _WRITE = 1 << 0, 1 << 1
 _CHANGE_FOLDERS = sum(1 << bit for bit in range(4, 13))
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _O_PATH = 0x200000
+_CPU_GRACE = 5
 
 _REFUSED = (
     "socket.",
@@ -143,7 +144,9 @@ def _limit_resources(memory_bytes: int, cpu_seconds: int) -> list[str]:
         _, hard = resource.getrlimit(which)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(which, (bound, bound))
+            # A process over its soft limit of CPU time is ended by a signal that says so.
+            grace = _CPU_GRACE if name == "RLIMIT_CPU" and hard == resource.RLIM_INFINITY else 0
+            resource.setrlimit(which, (bound, bound + grace))
             walls.append(words)
     return walls
 
