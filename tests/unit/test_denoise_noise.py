@@ -73,6 +73,7 @@ def test_pixels_survive_the_way_to_noise_units_and_back() -> None:
         * 3,
         "spectrum": [[1.0] * 64] * 3,
         "luma": [-10.0, 10.0],
+        "temporal": True,
     }
     noise = shot_noise(analysis, 1.0)
     pixels = np.random.default_rng(0).random((9, 11, 3), dtype=np.float32) * 1.1 - 0.05

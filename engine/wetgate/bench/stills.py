@@ -68,7 +68,7 @@ class Told:
             * 3,
             "spectrum": [[1.0] * 64] * 3,
             "luma": [float(ends[0]) - 4.0, float(ends[1]) + 4.0],
-            "temporal": True,
+            "temporal": False,
         }
 
 

@@ -130,9 +130,16 @@ class Pictures:
         """Return every photograph in memory and whether it is held out."""
         return tuple((record, _is_held(i)) for i, record in enumerate(self._records))
 
-    def crops(self, rng: np.random.Generator, count: int, size: int) -> NDArray[np.float32]:
-        """Return `(count, size, size, 3)` training crops, 0-1, turned and mirrored at random."""
-        return np.stack([self._crop(rng, size, self._train, self.generated) for _ in range(count)])
+    def crops(
+        self, rng: np.random.Generator, count: int, size: int, *, generated: float | None = None
+    ) -> NDArray[np.float32]:
+        """Return `(count, size, size, 3)` training crops, 0-1, turned and mirrored at random.
+
+        Args:
+            generated: share of generated pictures; None for the usual one.
+        """
+        share = self.generated if generated is None else generated
+        return np.stack([self._crop(rng, size, self._train, share) for _ in range(count)])
 
     def held_out(self, rng: np.random.Generator, count: int, size: int) -> NDArray[np.float32]:
         """Return crops of photographs that never train, and of generated pictures."""

@@ -49,11 +49,13 @@ class NetChoice:
     """Which networks run, and on what.
 
     Attributes:
-        spatial, temporal: names of model packages.
+        spatial, temporal, alone: names of model packages; `alone` stands in for `spatial` where no
+            frame of the shot has a neighbor to be compared with.
     """
 
     spatial: str
     temporal: str
+    alone: str
     backend: str = "auto"
     precision: str = "fp32"
 
@@ -78,7 +80,9 @@ class SpatialNet:
     def footprint(self) -> Footprint:
         """Return the halo of the network."""
         return Footprint(
-            halo=net_halo(self.nets.spatial), bytes_per_pixel=_NET_BYTES, exact_output=True
+            halo=max(net_halo(self.nets.spatial), net_halo(self.nets.alone)),
+            bytes_per_pixel=_NET_BYTES,
+            exact_output=True,
         )
 
     def survey_frame(
@@ -99,7 +103,7 @@ class SpatialNet:
         noise = self.shared.noise(analysis, facts)
         base = before if noise.clips else noise.to_pixels(noise.to_units(before))
         sigma = noise.sigma(base)
-        session = self.nets.session(self.nets.spatial)
+        session = self.nets.session(self.nets.spatial if noise.temporal else self.nets.alone)
         color = (_color(p) for p in (base, window.center, sigma))
         planes = spatial_planes(*color, flatness=noise.flatness)
         change = _run(session, planes, window.region, sigma)
@@ -111,7 +115,7 @@ class SpatialNet:
 class TemporalNet(Pass):
     """The fusion of three corrected frames, corrected again by what five of them show."""
 
-    nets: NetChoice = NetChoice("", "")
+    nets: NetChoice = NetChoice("", "", "")
 
     @property
     def footprint(self) -> Footprint:

@@ -21,7 +21,7 @@ from wetgate.operators.denoise.profile import measure
 from wetgate.operators.denoise.shot import describe
 from wetgate.operators.denoise.stages import FirstPass, SecondPass, ThirdPass
 
-SPATIAL, TEMPORAL = "wg-denoise", "wg-denoise-t"
+SPATIAL, TEMPORAL, ALONE = "wg-denoise", "wg-denoise-t", "wg-denoise-still"
 """The shipped networks."""
 
 
@@ -90,16 +90,17 @@ class DenoiseOperator:
         second = SecondPass(self, self.radius, exact_output=True)
         if self.net == "none":
             return first, second, ThirdPass(self, 1, passes.FUSION_HALO)
-        spatial, temporal = self.models()
-        nets = NetChoice(spatial, temporal, self.backend, self.precision)
+        nets = NetChoice(*self._names(), backend=self.backend, precision=self.precision)
         return first, second, SpatialNet(second, nets), TemporalNet(self, 2, nets=nets)
 
     def models(self) -> tuple[str, ...]:
-        """Return the spatial and the temporal model package, or nothing."""
-        if self.net == "none":
-            return ()
+        """Return the model packages, or nothing."""
+        return () if self.net == "none" else tuple(dict.fromkeys(self._names()))
+
+    def _names(self) -> tuple[str, str, str]:
+        auto = self.net == "auto"
         temporal = TEMPORAL if self.temporal_net == "auto" else self.temporal_net
-        return (SPATIAL if self.net == "auto" else self.net), temporal
+        return SPATIAL if auto else self.net, temporal, ALONE if auto else self.net
 
     def without_network(self) -> DenoiseOperator:
         """Return the classical passes alone."""

@@ -122,7 +122,8 @@ def shot_noise(analysis: Analysis, sigma_scale: float) -> ShotNoise:
     )
     planes = tuple(tuple(p) for p in cast(Sequence[Sequence[float]], analysis["spectrum"]))
     luma = cast(Sequence[float], analysis["luma"])
-    return _shot_noise(key, planes, (luma[0], luma[1]), sigma_scale)
+    temporal = bool(analysis["temporal"])
+    return _shot_noise(key, planes, (luma[0], luma[1]), sigma_scale, temporal)
 
 
 @lru_cache(maxsize=32)
@@ -131,6 +132,7 @@ def _shot_noise(
     planes: tuple[tuple[float, ...], ...],
     luma: tuple[float, float],
     sigma_scale: float,
+    temporal: bool,
 ) -> ShotNoise:
     units = [noise_units(ChannelNoise(*k)) for k in key]
     # The native spectrum is stored transposed: rows and columns change places.
@@ -159,6 +161,7 @@ def _shot_noise(
         deviation=_deviation(key, shape),
         flatness=float(_flatness(shape).mean()),
         clips=gain is not None,
+        temporal=temporal,
     )
 
 

@@ -22,10 +22,10 @@ from wetgate.train.tasks.denoise_data import (
     draw_law,
 )
 
-_STILL = 128
-_PER_SHARD = 50
+STILL = 128
+PER_SHARD = 50
 _CLIPS_PER_SHARD = 10
-_HELD_SEED = 1_000_003
+HELD_SEED = 1_000_003
 _CROP = 64
 _STILL_SHARE = 0.5
 PLANE_NAMES = (
@@ -61,19 +61,19 @@ class Task:
         """Make the noisy pictures and run the classical passes on them."""
         stills, clips = self._counts
         self._stills = make_shards(
-            folder, "denoise-stills", seed=seed, count=stills, per_shard=_PER_SHARD,
-            make=lambda rng: still_example(rng, pictures.crops(rng, 1, _STILL)[0]),
+            folder, "denoise-stills", seed=seed, count=stills, per_shard=PER_SHARD,
+            make=lambda rng: still_example(rng, pictures.crops(rng, 1, STILL)[0]),
         )  # fmt: skip
         self._clips = make_shards(
             folder, "denoise-clips", seed=seed, count=clips, per_shard=_CLIPS_PER_SHARD,
             make=lambda rng: clip_example(rng, pictures),
         )  # fmt: skip
         self._held = make_shards(
-            folder, "denoise-held", seed=_HELD_SEED, count=1, per_shard=_PER_SHARD,
-            make=lambda rng: still_example(rng, pictures.held_out(rng, 1, _STILL)[0]),
+            folder, "denoise-held", seed=HELD_SEED, count=1, per_shard=PER_SHARD,
+            make=lambda rng: still_example(rng, pictures.held_out(rng, 1, STILL)[0]),
         )  # fmt: skip
         self._held_clips = make_shards(
-            folder, "denoise-held-clips", seed=_HELD_SEED, count=1, per_shard=_CLIPS_PER_SHARD,
+            folder, "denoise-held-clips", seed=HELD_SEED, count=1, per_shard=_CLIPS_PER_SHARD,
             make=lambda rng: clip_example(rng, pictures, held=True),
         )  # fmt: skip
 
@@ -96,6 +96,8 @@ class Task:
         ]
         figures: dict[str, float] = {}
         for name, group in (("stills", stills), ("clips", frames)):
+            if not group:
+                continue
             ours, twins = [], []
             for parts in group:
                 one = stacked([example_of(*(np.asarray(p, np.float32) for p in parts))])
@@ -148,6 +150,11 @@ def still_example(rng: np.random.Generator, clean: Planes) -> Example:
     law = draw_law(rng)
     noisy = law.add(clean, rng)
     base = classical_passes({0: noisy}, analysis_of(law, clean))[0]
+    return still_arrays(clean, noisy, base, law)
+
+
+def still_arrays(clean: Planes, noisy: Planes, base: Planes, law: NoiseLaw) -> Example:
+    """Return the arrays of one still, pictures in half precision."""
     return {"clean": _half(clean), "noisy": _half(noisy), "base": _half(base), "law": packed(law)}
 
 

@@ -76,6 +76,12 @@ def draw_law(rng: np.random.Generator) -> NoiseLaw:
     )
 
 
+def white_law(rng: np.random.Generator) -> NoiseLaw:
+    """Draw white noise of 3-60 codes of 255, the same in all channels: all a lone frame tells."""
+    variance = (rng.uniform(3, 60) / 255) ** 2 * np.ones(3)
+    return NoiseLaw(variance, np.zeros(3), 0.0, np.ones((_BLOCK, _BLOCK)), 1.0)
+
+
 def correlated_field(
     rng: np.random.Generator, shape: tuple[int, ...], aperture: float
 ) -> NDArray[np.float32]:
@@ -103,8 +109,12 @@ def block_spectrum(field: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(power / power.mean())
 
 
-def analysis_of(law: NoiseLaw, clean: Pixels) -> dict[str, object]:
-    """Return what the operator's own analysis would say of a law, were it exact."""
+def analysis_of(law: NoiseLaw, clean: Pixels, *, temporal: bool = True) -> dict[str, object]:
+    """Return what the operator's own analysis would say of a law, were it exact.
+
+    Args:
+        temporal: whether frames of the shot could be compared.
+    """
     spectrum = law.spectrum.copy()
     spectrum[0, 0] = min(spectrum[0, 0], spectrum[0, 1] + spectrum[1, 0])
     analysis: dict[str, object] = {
@@ -115,7 +125,7 @@ def analysis_of(law: NoiseLaw, clean: Pixels) -> dict[str, object]:
         ],
         "spectrum": [[float(v) for v in spectrum.ravel()]] * 3,
         "luma": [0.0, 1.0],
-        "temporal": True,
+        "temporal": temporal,
     }
     luma = shot_noise(analysis, 1.0).to_units(np.ascontiguousarray(clean))[0]
     analysis["luma"] = [float(luma.min()) - 4.0, float(luma.max()) + 4.0]

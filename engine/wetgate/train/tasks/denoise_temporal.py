@@ -107,6 +107,9 @@ class Task:
             ),
         }
 
+    def _nets(self) -> NetChoice:
+        return NetChoice(self._spatial, self._spatial, self._spatial)
+
     def _draw(self, rng: np.random.Generator) -> tuple[Planes, ...]:
         shard = self._clips[int(rng.integers(len(self._clips)))]
         i, t = int(rng.integers(len(shard["law"]))), int(rng.integers(len(_CENTERS)))
@@ -131,10 +134,10 @@ class Task:
         noise = shot_noise(analysis, 1.0)
         second = classical_passes(noisy, analysis)
         operator = DenoiseOperator(net="none")
-        spatial = SpatialNet(SecondPass(operator, operator.radius), NetChoice(self._spatial, ""))
+        spatial = SpatialNet(SecondPass(operator, operator.radius), self._nets())
         alone = windows_of(spatial, noisy, second, analysis)
         corrected = {n: pixels_of(spatial(w, analysis, facts_of(w))) for n, w in alone.items()}
-        stage = TemporalNet(operator, 2, nets=NetChoice("", self._spatial))
+        stage = TemporalNet(operator, 2, nets=self._nets())
         windows = windows_of(stage, noisy, corrected, analysis, _CENTERS)
         bases, warps = [], []
         for window in windows.values():
