@@ -189,7 +189,7 @@ def test_planes_are_those_of_the_operator_on_the_frames_asked_for(
     write_plate(tmp_path / "plate", range(1, 4), 96, 64)
     fed = planes_fed(net.card, tmp_path / "plate", frames="2", input_space=SPACE)
     assert fed
-    for planes in fed:
+    for planes in (f.planes for f in fed):
         y, x = planes.shape[1] // 2 - 4, planes.shape[2] // 2 - 4
         block = planes[:, y : y + 8, x : x + 8].transpose(1, 2, 0)
         for number in (1, 2, 3):

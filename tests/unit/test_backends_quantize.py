@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from wetgate.backends import apply_net, load_session
 from wetgate.backends.check import check_package, read_safetensors
 from wetgate.backends.quantize import METRIC, Quantised, quantize
+from wetgate.backends.record import Fed
 from wetgate.model.errors import InputError, ModelLoadError
 from wetgate.weights import ModelPackage, find_model, write_package
 
@@ -30,9 +31,13 @@ def planes(count: int, seed: int = 1) -> list[NDArray[np.float32]]:
     return [rng.random((4, 90, 120), dtype=np.float32) for _ in range(count)]
 
 
+def fed(count: int, unit: float = 1.0) -> list[Fed]:
+    return [Fed(p, unit) for p in planes(count)]
+
+
 @pytest.fixture(scope="module")
 def made(net: ModelPackage, tmp_path_factory: pytest.TempPathFactory) -> Quantised:
-    return quantize(net, planes(4), destination=tmp_path_factory.mktemp("out"), shot="a plate")
+    return quantize(net, fed(4), destination=tmp_path_factory.mktemp("out"), shot="a plate")
 
 
 def test_weights_are_integers_per_channel(net: ModelPackage, made: Quantised) -> None:
@@ -67,7 +72,7 @@ def test_the_copy_is_close_and_its_card_says_so(net: ModelPackage, made: Quantis
 def test_the_library_behind_it_logs_nothing(
     net: ModelPackage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    quantize(net, planes(1), destination=tmp_path, shot="s")
+    quantize(net, fed(1), destination=tmp_path, shot="s")
     assert [r for r in caplog.records if not r.name.startswith("wetgate")] == []
 
 
@@ -87,9 +92,16 @@ def test_the_loss_follows_the_sum_of_powers(made: Quantised) -> None:
     assert made.loss_at(truth) == pytest.approx(truth + 10 * np.log10(noise))
 
 
+def test_the_loss_counts_in_units_of_the_picture(
+    net: ModelPackage, made: Quantised, tmp_path: Path
+) -> None:
+    finer = quantize(net, fed(4, 0.05), destination=tmp_path, shot="s")
+    assert finer.psnr == pytest.approx(made.psnr - 20 * np.log10(0.05), abs=1e-6)
+
+
 def test_convolutions_can_stay_in_float(net: ModelPackage, made: Quantised, tmp_path: Path) -> None:
     kept = quantize(
-        net, planes(4), destination=tmp_path, shot="s", name="kept", keep_float=("first", "last")
+        net, fed(4), destination=tmp_path, shot="s", name="kept", keep_float=("first", "last")
     )
     model = onnx.load_model_from_string(kept.package.read("model.onnx"))
     inputs = [n.input[1] for n in model.graph.node if n.op_type == "Conv"]
@@ -102,9 +114,9 @@ def test_refusals(net: ModelPackage, made: Quantised, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--recipe"):
         quantize(net, [], destination=tmp_path, shot="s")
     with pytest.raises(ModelLoadError, match="already"):
-        quantize(made.package, planes(1), destination=tmp_path, shot="s")
+        quantize(made.package, fed(1), destination=tmp_path, shot="s")
     with pytest.raises(ModelLoadError, match="already"):
-        quantize(net, planes(1), destination=made.package.folder.parent, shot="s")
+        quantize(net, fed(1), destination=made.package.folder.parent, shot="s")
 
 
 class TestCheck:

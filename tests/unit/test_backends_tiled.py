@@ -253,7 +253,11 @@ def test_the_recorder_keeps_an_even_sample(tmp_path: Path) -> None:
             apply_net(session, np.full((3, 8, 8), i, np.float32), origin=(0, 0))
     apply_net(session, np.full((3, 8, 8), 99, np.float32), origin=(0, 0))
     assert recorder.names == (net.card.name,)
-    assert [int(p[0, 0, 0]) for p in recorder.planes(net.card.name)] == [0, 4, 8]
+    assert [int(f.planes[0, 0, 0]) for f in recorder.fed(net.card.name)] == [0, 4, 8]
+    with recording() as recorder:
+        unit = np.float32([[3.0, 4.0]])
+        apply_net(session, np.zeros((3, 8, 8), np.float32), origin=(0, 0), unit=unit)
+    assert recorder.fed(net.card.name)[0].unit == pytest.approx(np.sqrt(12.5))
 
 
 # ruff: noqa: E501

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wetgate.backends import Choice, SessionBase, load_session
 from wetgate.backends.plain import plain_package
 from wetgate.backends.quantize import difference
+from wetgate.backends.record import Fed
 from wetgate.bench import runtimes
 from wetgate.weights import ModelPackage, QualityRecord
 
@@ -37,7 +38,7 @@ def test_the_plain_network_is_what_its_card_says(net: ModelPackage) -> None:
 
 def test_every_runtime_gets_a_row_with_its_distance(net: ModelPackage, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="an extra")
-    fed = [planes(net) for _ in range(3)]
+    fed = [Fed(planes(net)) for _ in range(3)]
     int8 = runtimes.quantize(net, fed, destination=tmp_path, shot="s").package
     rows = {r.case.split(": ")[1]: r for r in runtimes.compare(net, int8, fed, 2, "here")}
     assert {"ONNX Runtime fp32", "OpenVINO f32", "OpenVINO int8"} <= set(rows)
@@ -103,9 +104,9 @@ def test_difference_is_that_of_two_sessions(net: ModelPackage) -> None:
             return load_session(net).run(planes) + np.float32(0.01)
 
     choice = Choice(backend="test", device="cpu", precision="fp32", reason="a test")
-    psnr, worst = difference(load_session(net), Shifted(net.card, choice), [planes(net)])
-    assert psnr == pytest.approx(40.0, abs=1e-3)
-    assert worst == pytest.approx(0.01, rel=1e-4)
+    psnr, worst = difference(load_session(net), Shifted(net.card, choice), [Fed(planes(net), 0.1)])
+    assert psnr == pytest.approx(60.0, abs=1e-3)
+    assert worst == pytest.approx(0.001, rel=1e-4)
 
 
 def test_one_frame_on_two_threads(tmp_path: Path) -> None:

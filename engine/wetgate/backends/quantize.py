@@ -19,6 +19,7 @@ import numpy as np
 from wetgate.backends.base import Planes, Session, first_line
 from wetgate.backends.choose import load_session
 from wetgate.backends.graph import read_graph
+from wetgate.backends.record import Fed
 from wetgate.model.errors import BackendError, InputError, ModelLoadError
 from wetgate.weights.card import QualityRecord
 from wetgate.weights.library import ModelPackage, write_package
@@ -36,9 +37,9 @@ class Quantised:
     """A quantised package and what it loses against its float32 original.
 
     Attributes:
-        psnr: over all measured planes, dB for a peak of 1; of the output with what it is added
-            to, which cancels. inf when equal.
-        worst: largest difference.
+        psnr: over all measured planes, dB for a peak of 1 of the picture; of the output with what
+            it is added to, which cancels. inf when equal.
+        worst: largest difference in the picture.
         patches: how many patches decided the ranges; `measured`: how many measured the loss.
     """
 
@@ -58,7 +59,7 @@ class Quantised:
 
 def quantize(
     package: ModelPackage,
-    planes: Sequence[Planes],
+    fed: Sequence[Fed],
     *,
     destination: Path,
     shot: str,
@@ -72,7 +73,7 @@ def quantize(
     Every second patch decides the ranges; the loss is measured on the others.
 
     Args:
-        planes: float32 `(c, h, w)` that the network was fed on the shot, in its own order.
+        fed: what the network was given on the shot.
         destination: folder of packages; the copy is `<name>-int8` there unless `name` says else.
         shot: what the planes are from, for the card. command: how to do it again.
         keep_float: convolutions to leave in float32.
@@ -84,7 +85,7 @@ def quantize(
     card = package.card
     if card.precision == "int8":
         raise ModelLoadError(f"{card.name} is quantised already", path=package.folder)
-    patches = list(_patches(planes, card.size_multiple, card.halo))
+    patches = list(_patches(fed, card.size_multiple, card.halo))
     if not patches:
         raise InputError(
             f"no planes of {card.name} were seen",
@@ -131,36 +132,36 @@ def quantize(
     return Quantised(made, psnr, worst, len(calibrating), len(measuring))
 
 
-def difference(
-    reference: Session, other: Session, patches: Sequence[Planes]
-) -> tuple[float, float]:
-    """Return PSNR (peak 1, dB) and the largest difference of two sessions of one network."""
+def difference(reference: Session, other: Session, patches: Sequence[Fed]) -> tuple[float, float]:
+    """Return PSNR (peak 1, dB) and largest difference of two sessions of one network.
+
+    Both are of the picture: the output counts in what one of its units is there.
+    """
     total, count, worst = 0.0, 0, 0.0
     for patch in patches:
-        error = other.run(patch[None]).astype(np.float64) - reference.run(patch[None])
+        x = patch.planes[None]
+        error = patch.unit * (other.run(x).astype(np.float64) - reference.run(x))
         total, count = total + float(np.sum(error**2)), count + error.size
         worst = max(worst, float(np.abs(error).max()))
     return (-10 * math.log10(total / count) if total else math.inf), worst
 
 
-def _patches(planes: Sequence[Planes], multiple: int, halo: int) -> Iterator[Planes]:
+def _patches(fed: Sequence[Fed], multiple: int, halo: int) -> Iterator[Fed]:
     """Cut planes into patches, an even sample when there are too many."""
     side = -(-max(_PATCH, 3 * halo) // multiple) * multiple
     cut = [
-        p[:, y : y + side, x : x + side]
-        for p in planes
-        for y in range(0, max(1, p.shape[1] - side // 2), side)
-        for x in range(0, max(1, p.shape[2] - side // 2), side)
+        Fed(f.planes[:, y : y + side, x : x + side], f.unit)
+        for f in fed
+        for y in range(0, max(1, f.planes.shape[1] - side // 2), side)
+        for x in range(0, max(1, f.planes.shape[2] - side // 2), side)
     ]
     for patch in cut[:: -(-len(cut) // _MOST) or 1]:
-        height, width = (n // multiple * multiple for n in patch.shape[1:])
+        height, width = (n // multiple * multiple for n in patch.planes.shape[1:])
         if height and width:
-            yield np.ascontiguousarray(patch[:, :height, :width])
+            yield Fed(np.ascontiguousarray(patch.planes[:, :height, :width]), patch.unit)
 
 
-def _quantized(
-    data: bytes, name: str, patches: Sequence[Planes], keep_float: Sequence[Keep]
-) -> bytes:
+def _quantized(data: bytes, name: str, patches: Sequence[Fed], keep_float: Sequence[Keep]) -> bytes:
     from onnxruntime import quantization
 
     model = read_graph(data, name)
@@ -184,7 +185,7 @@ def _quantized(
 
         def get_next(self) -> dict[str, Planes] | None:
             patch = next(self._left, None)
-            return None if patch is None else {"x": patch[None]}
+            return None if patch is None else {"x": patch.planes[None]}
 
     with tempfile.TemporaryDirectory(prefix="wetgate-") as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"

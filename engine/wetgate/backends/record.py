@@ -5,8 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
 
 from wetgate.backends.base import Planes
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What a network was given in one call.
+
+    Attributes:
+        planes: float32 `(c, h, w)`.
+        unit: what 1 of its output is in the picture, root mean square over the call; a network
+            may answer in deviations of the noise.
+    """
+
+    planes: Planes
+    unit: float = 1.0
 
 
 class Recorder:
@@ -18,13 +35,13 @@ class Recorder:
 
     def __init__(self, limit: int) -> None:
         self._limit = max(1, limit)
-        self._kept: dict[str, list[Planes]] = {}
+        self._kept: dict[str, list[Fed]] = {}
         self._seen: dict[str, int] = {}
         self._stride: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def planes(self, name: str) -> tuple[Planes, ...]:
-        """Return the kept planes of a network, float32 `(c, h, w)`, in order."""
+    def fed(self, name: str) -> tuple[Fed, ...]:
+        """Return what was kept of a network's calls, in order."""
         with self._lock:
             return tuple(self._kept.get(name, ()))
 
@@ -34,7 +51,7 @@ class Recorder:
         with self._lock:
             return tuple(self._kept)
 
-    def add(self, name: str, planes: Planes) -> None:
+    def add(self, name: str, planes: Planes, unit: float | Planes) -> None:
         """Keep a copy."""
         with self._lock:
             seen = self._seen.get(name, 0)
@@ -48,7 +65,8 @@ class Recorder:
                 self._stride[name] = stride = stride * 2
                 if seen % stride:
                     return
-            kept.append(planes.copy())
+            size = float(np.sqrt(np.mean(np.square(unit, dtype=np.float64))))
+            kept.append(Fed(planes.copy(), size))
 
 
 _recorders: list[Recorder] = []
@@ -65,7 +83,7 @@ def recording(limit: int = 32) -> Iterator[Recorder]:
         _recorders.remove(recorder)
 
 
-def keep(name: str, planes: Planes) -> None:
+def keep(name: str, planes: Planes, unit: float | Planes = 1.0) -> None:
     """Give planes to whoever records."""
     for recorder in tuple(_recorders):
-        recorder.add(name, planes)
+        recorder.add(name, planes, unit)

@@ -66,7 +66,9 @@ def _count(length: int, tile: int, halo: int) -> int:
     return 1 + -(-(length - tile) // (tile - 2 * halo))
 
 
-def apply_net(session: Session, planes: Planes, *, origin: tuple[int, int]) -> Planes:
+def apply_net(
+    session: Session, planes: Planes, *, origin: tuple[int, int], unit: float | Planes = 1.0
+) -> Planes:
     """Run a network on a region of a frame.
 
     The grid of the network's own strides is anchored at (0, 0) of the full frame: the region is
@@ -81,6 +83,8 @@ def apply_net(session: Session, planes: Planes, *, origin: tuple[int, int]) -> P
         planes: float32 `(c, h, w)`, the planes that the card names, in order.
         origin: `(y, x)` of `planes[:, 0, 0]` in px of the full frame (`(region.y0, region.x0)`);
             may be negative.
+        unit: what 1 of the output is in the picture, a number or an array; changes nothing, but
+            whoever measures an error of the network must know it.
 
     Returns:
         float32 `(c', h * scale, w * scale)`.
@@ -99,7 +103,7 @@ def apply_net(session: Session, planes: Planes, *, origin: tuple[int, int]) -> P
     if (rows, columns) != (height, width):
         below, right = rows - top - height, columns - left - width
         planes = np.pad(planes, ((0, 0), (top, below), (left, right)), mode="edge")
-    keep(card.name, planes)
+    keep(card.name, planes, unit)
     out = _run_tiled(session, planes)
     scale = card.scale
     return out[:, top * scale : (top + height) * scale, left * scale : (left + width) * scale]

@@ -18,6 +18,7 @@ from wetgate.backends.base import Planes, SessionBase
 from wetgate.backends.gpu import gpu_names
 from wetgate.backends.plain import plain_package
 from wetgate.backends.quantize import difference, quantize
+from wetgate.backends.record import Fed
 from wetgate.bench.only_net import OnlyNet
 from wetgate.bench.plates import SPACE, write_plate
 from wetgate.bench.table import (
@@ -83,7 +84,7 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
             fed, origin = _fed(package, folder / "plate")
             int8 = quantize(package, fed, destination=folder / "int8", shot="generated").package
             rows += compare(package, int8, fed, repeats, origin)
-            rows.append(tiled_row(package, fed[0]))
+            rows.append(tiled_row(package, fed[0].planes))
         same_size = [p for p in nets if p.card.scale == 1] or [_light(folder, 1)]
         size, frames = ((1280, 720), 2) if quick else ((1920, 1080), 4)
         rows.append(
@@ -120,31 +121,31 @@ def _light(folder: Path, scale: int) -> ModelPackage:
     return plain_package(folder, name=f"random-light-x{scale}", width=16, depth=6, scale=scale)
 
 
-def _fed(package: ModelPackage, plate: Path) -> tuple[list[Planes], str]:
-    """Return planes the network is fed on the plate, and in words where they come from."""
+def _fed(package: ModelPackage, plate: Path) -> tuple[list[Fed], str]:
+    """Return what the network is fed on the plate, and in words where it comes from."""
     card = package.card
     side = _SIDE - _SIDE % card.size_multiple
     try:
         seen = planes_fed(card, plate, input_space=SPACE)
-        fed = [p for plane in seen for p in _cut(plane, side, card.size_multiple)]
+        fed = [_cut(f, side, card.size_multiple) for f in seen]
         if fed:
-            return fed[:8], "planes of its operator on the plate"
+            units = sum(f.unit for f in fed) / len(fed)
+            return fed[:8], f"planes of its operator on the plate, 1 of its output is {units:.3g}"
+        reason = "its operator did not ask it"
     except WetgateError as error:
-        reason = f"; {error.found}"
-    else:
-        reason = "; its operator did not ask it"
+        reason = error.found
     rng = np.random.default_rng(1)
     planes = [rng.random((len(card.inputs), side, side), dtype=np.float32) for _ in range(4)]
-    return planes, f"random planes{reason}" if card.task != "generic" else "random planes"
+    return [Fed(p) for p in planes], f"random planes ({reason})"
 
 
-def _cut(planes: Planes, side: int, multiple: int) -> list[Planes]:
-    height, width = (min(side, n // multiple * multiple) for n in planes.shape[1:])
-    return [np.ascontiguousarray(planes[:, :height, :width])] if height and width else []
+def _cut(fed: Fed, side: int, multiple: int) -> Fed:
+    height, width = (min(side, n // multiple * multiple) for n in fed.planes.shape[1:])
+    return Fed(np.ascontiguousarray(fed.planes[:, :height, :width]), fed.unit)
 
 
 def compare(
-    package: ModelPackage, int8: ModelPackage, fed: Sequence[Planes], repeats: int, origin: str
+    package: ModelPackage, int8: ModelPackage, fed: Sequence[Fed], repeats: int, origin: str
 ) -> list[BenchRow]:
     """Time all runtimes on one tile in turn and measure how far each is from float32."""
     reference = load_session(package, backend="onnx", device="cpu")
@@ -156,7 +157,7 @@ def compare(
         )  # fmt: skip
         if not session.choice.fell_back:
             sessions[runtime.name] = runtime, session
-    tile = fed[0][None]
+    tile = fed[0].planes[None]
     calls = {name: _call(session, tile) for name, (_, session) in sessions.items()}
     spent = _in_turn({"reference": _call(reference, tile), **calls}, repeats)
     mpx = tile.shape[2] * tile.shape[3] / 1e6
@@ -329,7 +330,7 @@ def _gpu_rows(nets: Sequence[ModelPackage]) -> list[BenchRow]:
         spent = _in_turn({"frame": call}, 5, clock=time.perf_counter)["frame"]
         tile = np.ascontiguousarray(planes[:, :_SIDE, :_SIDE])
         psnr, worst = difference(
-            load_session(package, backend="onnx", device="cpu"), _Padded(session), [tile]
+            load_session(package, backend="onnx", device="cpu"), _Padded(session), [Fed(tile)]
         )
         rows.append(
             BenchRow(

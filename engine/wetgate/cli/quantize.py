@@ -54,7 +54,7 @@ def quantize(
 
     output = Output(json=json)
     package = find_model(name)
-    planes = planes_fed(
+    fed = planes_fed(
         package.card,
         calibrate,
         recipe=load_recipe(recipe) if recipe else recipe_for(package.card, name),
@@ -66,7 +66,7 @@ def quantize(
     shot = Path(calibrate).name
     made = make_int8(
         package,
-        planes,
+        fed,
         destination=user_folder(),
         shot=shot,
         command=f"wetgate models quantize {package.card.name} --calibrate {shot}",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from wetgate.backends.base import Planes
-from wetgate.backends.record import recording
+from wetgate.backends.record import Fed, recording
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import find_sequence
 from wetgate.model.errors import UsageError
@@ -57,8 +56,8 @@ def planes_fed(
     input_space: str | None = None,
     config: str | None = None,
     allow_noncommercial: bool = False,
-) -> tuple[Planes, ...]:
-    """Return planes that a network is fed on a plate, float32 `(c, h, w)` each.
+) -> tuple[Fed, ...]:
+    """Return what a network is fed on a plate.
 
     Args:
         recipe: one that runs the network; `recipe_for` it when None.
@@ -85,4 +84,4 @@ def planes_fed(
                 allow_noncommercial=allow_noncommercial,
             )
         )
-    return recorder.planes(card.name)
+    return recorder.fed(card.name)
