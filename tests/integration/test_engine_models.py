@@ -23,6 +23,7 @@ from wetgate.model.errors import (
 from wetgate.operators import registry
 from wetgate.operators.base import Analysis, Pixels, SourceFacts, Window
 from wetgate.recipe import Step
+from wetgate.render.events import Warned
 from wetgate.render.job import JobOptions, plan_job, run_job
 from wetgate.render.reporting.job import write_job_report
 from wetgate.weights import ModelCard, write_package
@@ -104,7 +105,11 @@ def test_a_model_is_shown_in_the_plan_the_manifest_and_the_report(tmp_path: Path
 def test_a_policy_takes_the_classical_path_and_says_so(policy: Any, tmp_path: Path) -> None:
     options = job(tmp_path, policy=policy)  # no package: what does not run need not be there
     plan = plan_job(options)
-    report = run_job(options)
+    told: list[str] = []
+    report = run_job(
+        options, on_event=lambda e: told.append(e.text) if isinstance(e, Warned) else None
+    )
+    assert any("runs without a network" in text for text in told)
     assert report.exit_code == 0 and abs(first_code(tmp_path) - CLASSICAL) <= 1
     (fallback,) = plan.fallbacks
     assert fallback.step == 0 and "class 5 (inferred)" in fallback.reason and not plan.models

@@ -114,7 +114,7 @@ def run_job(
     with ExitStack() as stack:
         stack.callback(job.close)
         tell(Planned(job.plan))
-        for text in job.plan.warnings:
+        for text in (*job.plan.warnings, *map(str, job.plan.fallbacks)):
             tell(Warned(text))
         _make_directories(job)
         claim = claim_frames(job.control, FrameRange.from_numbers(job.wanted), job.context)
