@@ -143,10 +143,16 @@ def corrected(
     return np.asarray(bounded * np.float32(error), np.float32), held
 
 
-def run(choice: NetChoice, planes: Planes, region: Box) -> tuple[Planes, tuple[str, ...]]:
-    """Run the network on the planes of a region; return its answer and notes for the report."""
+def run(
+    choice: NetChoice, planes: Planes, region: Box, unit: float = 1.0
+) -> tuple[Planes, tuple[str, ...]]:
+    """Run the network on the planes of a region; return its answer and notes for the report.
+
+    Args:
+        unit: the coding error that the planes are in units of.
+    """
     session = choice.session()
-    change = apply_net(session, planes, origin=(region.y0, region.x0))
+    change = apply_net(session, planes, origin=(region.y0, region.x0), unit=unit)
     said = session.choice
     return change, (*session.notes, *([str(said)] if said.fell_back else []))
 

@@ -314,7 +314,8 @@ def _color_planes(planes: Planes | None) -> Planes | None:
 
 def _run(session: Session, planes: Planes, region: Box, sigma: Pixels) -> Pixels:
     """Return the correction in the working encoding: the network speaks in deviations."""
-    change = apply_net(session, planes, origin=(region.y0, region.x0)).transpose(1, 2, 0)
+    origin = region.y0, region.x0
+    change = apply_net(session, planes, origin=origin, unit=sigma).transpose(1, 2, 0)
     if sigma.shape[2] == 1:
         change = change.mean(axis=2, keepdims=True)
     return np.ascontiguousarray(change * sigma, np.float32)
