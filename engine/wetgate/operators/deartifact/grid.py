@@ -173,7 +173,7 @@ def _broken(found: Traces) -> BlockGrid | None:
     spectra = [np.abs(np.fft.fft(p, _FINE)) ** 2 / p.size for p in found.profiles]
     for harmonic in _HARMONICS:
         place = np.rint(_FINE * harmonic / _PERIODS).astype(np.intp) % _FINE
-        both = np.minimum(both, np.sqrt(spectra[0][place] * spectra[1][place]))
+        both = np.minimum(both, np.minimum(spectra[0][place], spectra[1][place]))
     best = int(np.argmax(both))
     period = float(_PERIODS[best])
     if both[best] < _SURE_BROKEN or abs(period / BLOCK - round(period / BLOCK)) < _WHOLE / BLOCK:

@@ -25,7 +25,7 @@ from wetgate.operators.base import (
 from wetgate.operators.deartifact import classical, net
 from wetgate.operators.deartifact.classical import Strength, change_to_pixels, to_planes
 from wetgate.operators.deartifact.grid import LEAST_SIZE, find_grid, traces
-from wetgate.operators.deartifact.quality import estimate_error
+from wetgate.operators.deartifact.quality import LEAST, estimate_error
 from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
 
 MODEL = "wg-deartifact"
@@ -56,7 +56,7 @@ class DeartifactOperator:
     """
 
     strength: float = 1.0
-    net: str = "auto"
+    net: str = "none"
     backend: str = "auto"
     precision: str = "fp32"
 
@@ -116,6 +116,8 @@ class DeartifactOperator:
         if grid is None:
             return {"error": 0.0}
         error = estimate_error(luma, found, grid) if grid.is_whole else _WEAK * grid.height
+        if error < LEAST:
+            return {"error": 0.0}
         return {
             "error": float(error),
             "period": float(grid.period),
@@ -211,7 +213,7 @@ class _Correction(_Flowing):
         inner = window.tile.grown(self.choice.halo)
         rows, columns = inner.within(window.region)
         seen = np.ascontiguousarray(planes[:, rows, columns])
-        change, notes = net.run(self.choice, seen, inner)
+        change, notes = net.run(self.choice, seen, inner, coding.error)
         bounded, held = net.corrected(base, change, coding.error, inner)
         tile = window.tile.within(inner)
         pixels: Pixels = base + change_to_pixels(bounded[:, tile[0], tile[1]])
