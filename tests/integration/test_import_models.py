@@ -104,29 +104,30 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("torch", "spandrel", "safetensors"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed: no checkpoints")
-    folder = tmp_path_factory.mktemp("checkpoints")
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+def written(folder: Path, family: str) -> Path:
     subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.checkpoints", str(folder)],
+        [sys.executable, "-W", "ignore", "-m", "tests.support.checkpoints", str(folder), family],
         cwd=ROOT,
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    return folder
+    return folder / f"{family}.pth"
 
 
-SLOW = [f for f in FAMILIES if f not in ("Compact", "NAFNet")]
+SLOW = [f for f in FAMILIES if f != "Compact"]
 
 
 @pytest.mark.parametrize(
     "family",
-    ["Compact", "NAFNet", *(pytest.param(f, marks=pytest.mark.slow) for f in SLOW)],
+    ["Compact", *(pytest.param(f, marks=pytest.mark.slow) for f in SLOW)],
 )
 def test_a_checkpoint_of_each_family_is_recognised_converted_and_run(
     family: str, checkpoints: Path, tmp_path: Path
 ) -> None:
-    package = import_model(
-        checkpoints / f"{family}.pth", licence="Apache-2.0", destination=tmp_path
-    )
+    package = import_model(written(checkpoints, family), licence="Apache-2.0", destination=tmp_path)
     card = package.card
     assert card.architecture == family
     assert card.scale == SCALES.get(family, 2)

@@ -26,7 +26,7 @@ from wetgate.importers.reach import static_reach
 
 LIMITS = Limits(nodes=1000, weights=1 << 20, values=1 << 22)
 FEW = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
