@@ -200,8 +200,23 @@ def test_planes_are_those_of_the_operator_on_the_frames_asked_for(
             assert (views == block).all(axis=(2, 3, 4)).any() == (number == 2)
 
 
-def test_foreign_networks_run_in_the_operator_for_them(models: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "operator", "params"),
+    [
+        ("generic", "model", {"name": "other"}),
+        ("upscale", "upscale", {"net": "other", "scale": 4}),
+        ("denoise-temporal", "denoise", {"net": "auto", "temporal_net": "other"}),
+        ("denoise-upscale", "denoise-upscale", {"net": "other"}),
+        ("deartifact", "deartifact", {"net": "other"}),
+        ("deblur", "deblur", {"net": "other"}),
+    ],
+)
+def test_each_task_has_its_operator(
+    models: Path, task: str, operator: str, params: dict[str, object]
+) -> None:
+    from wetgate.operators.registry import make_operator
     from wetgate.render.fed import recipe_for
 
-    (step,) = recipe_for(make_package(models, name="other", task="generic").card).steps
-    assert (step.operator, dict(step.params)) == ("model", {"name": "other"})
+    (step,) = recipe_for(make_package(models, name="other", task=task, scale=4).card).steps
+    assert (step.operator, dict(step.params)) == (operator, params)
+    assert "other" in make_operator(step.operator, step.params).models()

@@ -72,7 +72,7 @@ class OnlyNet:
         """Return the pixels of the tile with the network's output added in float32."""
         card, region = self.session.card, window.region
         picked = np.resize(np.arange(window.center.shape[2]), len(card.inputs))
-        planes = np.ascontiguousarray(window.center.transpose(2, 0, 1)[picked])
+        planes = np.ascontiguousarray(window.center.transpose(2, 0, 1))[picked]
         m = card.size_multiple
         top, left = region.y0 % m, region.x0 % m
         padded = [-(-n // m) * m for n in (top + region.height, left + region.width)]

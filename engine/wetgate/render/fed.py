@@ -38,9 +38,10 @@ def recipe_for(card: ModelCard, net: str | None = None) -> Recipe:
             remedy="pass a --recipe whose step has it as its net",
         )
     name = net or card.name
-    # The temporal network runs behind the spatial one, and only the pair has a name.
-    params: dict[str, object] = {"net": "auto" if card.task == "denoise-temporal" else name}
-    if task == "generic":
+    params: dict[str, object] = {"net": name}
+    if card.task == "denoise-temporal":
+        params = {"net": "auto", "temporal_net": name}
+    elif task == "generic":
         params = {"name": name}
     elif task == "upscale":
         params["scale"] = card.scale
