@@ -140,7 +140,8 @@ def corrected(
             y = (np.arange(region.height) - top + 0.5) / BLOCK - 0.5
             x = (np.arange(region.width) - side + 0.5) / BLOCK - 0.5
             bounded = bounded * _between(trust, y, x)
-    return np.asarray(bounded * np.float32(error), np.float32), held
+    scaled: Planes = bounded * np.float32(error)
+    return scaled, held
 
 
 def run(
@@ -198,6 +199,10 @@ def _between(
     trust: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Run linearly between the middles of blocks; beyond the outermost ones go on level."""
-    down = np.stack([np.interp(y, np.arange(len(trust)), column) for column in trust.T], axis=1)
-    line = [np.interp(x, np.arange(trust.shape[1]), row) for row in down]
-    return np.array(line, np.float32)
+    rows = np.arange(trust.shape[0], dtype=np.float64)
+    columns = np.arange(trust.shape[1], dtype=np.float64)
+    out = np.empty((y.size, x.size), np.float32)
+    down = np.stack([np.interp(y, rows, trust[:, k]) for k in range(columns.size)], axis=1)
+    for k in range(y.size):
+        out[k] = np.interp(x, columns, down[k])
+    return out
