@@ -192,7 +192,8 @@ def _aligned(window: Window, center: NDArray[np.float32]) -> Sequence[NDArray[np
 def _borders(start: int, end: int, offset: int) -> NDArray[np.float32]:
     """Return 1 for the two pixels at each block border along an axis, else 0."""
     phase = (np.arange(start, end) - offset) % BLOCK
-    return ((phase == 0) | (phase == BLOCK - 1)).astype(np.float32)
+    beside = (phase == 0) | (phase == BLOCK - 1)
+    return np.asarray(beside, np.float32)
 
 
 def _between(
