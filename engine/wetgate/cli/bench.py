@@ -15,6 +15,7 @@ from wetgate.model.errors import UsageError
 
 Name = Literal[
     "deartifact",
+    "deblur",
     "denoise",
     "identity",
     "io",

@@ -7,9 +7,10 @@ picture whose power falls as |w|^-3.5 where it is worth sharpening,
 
     E(c) = sum_w S(w) mean_j |H_j(w) (1 + d(w)) - 1|^2 + N |d(w)|^2,  d = sum_k c_k (G_k(w) - 1),
 
-where H_j are the blurs that it may have been (Gaussians and discs of nearly the measured width)
-and N is the noise. The noise term counts noise that is added, not noise that is there: a flat
-wall keeps its grain as it was. It is a quadratic form, so c is the solution of a small system.
+where H_j are the blurs that it may have been (Gaussians and discs of nearly the measured width,
+each as likely as the edges say) and N is the noise. The noise term counts noise that is added,
+not noise that is there: a flat wall keeps its grain as it was. It is a quadratic form, so c is
+the solution of a small system.
 
 Rings: a highlight of 1000 beside 0.1 must not dig a hole. What comes out is held within what the
 source has nearby, extended by its contrast there in a logarithmic encoding; see `ring_bounds`.
@@ -22,8 +23,10 @@ properties of cortical cells", JOSA A 4 (1987), for the falling power.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +55,15 @@ _DOUBTS = (0.88, 1.0, 1.12)
 _REACH = 2.9  # deviations of the widest Gaussian
 _OVER = 1.2  # contrast in the neighborhood by which values may go beyond it
 _DARKEST = 0.35
+_BRIGHTEST = math.log(4.0) / math.log1p(1.0 / KNEE)  # a factor of 4 in light, at most
+
+Shape = Literal["gaussian", "disc", "either"]
+_CHANCES: Mapping[Shape, tuple[float, float]] = {
+    "gaussian": (0.8, 0.2),
+    "disc": (0.2, 0.8),
+    "either": (0.5, 0.5),
+}
+"""How likely a Gaussian and a disc are, by what the edges said."""
 
 _Table = NDArray[np.float32]
 
@@ -101,14 +113,19 @@ def _band_reach(sigma: float) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def design(sigma: float) -> Design:
-    """Solve for the factors of one width of blur; see the module."""
+def design(sigma: float, shape: Shape = "either") -> Design:
+    """Solve for the factors of one blur; see the module.
+
+    Args:
+        shape: "gaussian" or "disc" when it was told apart; the other still counts a little.
+    """
     reach = halo_of(sigma)
     omega = (np.arange(48) + 0.5) / 48 * np.pi
     radius = np.hypot(omega[:, None], omega[None, :])
     kernels = [gaussian_psf(sigma * d) for d in _DOUBTS]
     kernels += [disc_psf(2.0 * sigma * d) for d in _DOUBTS]
     blurs = np.stack([response(k, omega) for k in kernels])
+    chance = np.repeat(_CHANCES[shape], len(_DOUBTS)) / len(_DOUBTS)
     widths = [sigma * r for r in _RATIOS]
     reaches = [min(reach, max(1, math.ceil(_REACH * w))) for w in widths]
     taps = [gaussian_taps(w, r) for w, r in zip(widths, reaches, strict=True)]
@@ -119,9 +136,10 @@ def design(sigma: float) -> Design:
     band = response(np.outer(pair[0], pair[0]), omega) - response(np.outer(pair[1], pair[1]), omega)
     power = radius**-_FALL
     gain = float((band**2).mean())
-    seen = power * (blurs**2).mean(axis=0) * band**2 / gain
+    square = np.tensordot(chance, blurs**2, 1)
+    cross = np.tensordot(chance, blurs * (1.0 - blurs), 1)
+    seen = power * square * band**2 / gain
     power = power / seen.mean()  # a picture that varies by 1 in the window once blurred
-    square, cross = (blurs**2).mean(axis=0), (blurs * (1.0 - blurs)).mean(axis=0)
     table = np.zeros((len(_LEVELS), len(taps)), np.float64)
     flat = basis.reshape(len(taps), -1)
     for row, level in enumerate(_LEVELS):
@@ -181,7 +199,9 @@ def ring_bounds(logged: Pixels) -> tuple[Pixels, Pixels]:
 
     The range of the source within `GUARD` px, extended either way by `_OVER` times its width: a
     thin line that a blur has flattened may rise again. But where all of the source is above 0,
-    nothing falls below `_DARKEST` times the least of it: light has no negative lobes.
+    nothing falls below `_DARKEST` times the least of it: light has no negative lobes. And nothing
+    gets more than four times as bright as the brightest of it, which in hard light would be within
+    that range.
 
     Args:
         logged: `(h + 2 GUARD, w + 2 GUARD, channel)`.
@@ -189,7 +209,7 @@ def ring_bounds(logged: Pixels) -> tuple[Pixels, Pixels]:
     low, high = local_range(logged, GUARD)
     width = np.float32(_OVER) * (high - low)
     floor = np.where(low > 0, np.float32(_DARKEST) * low, low * np.float32(2 - _DARKEST))
-    return np.maximum(low - width, floor), high + width
+    return np.maximum(low - width, floor), high + np.minimum(width, np.float32(_BRIGHTEST))
 
 
 def local_range(planes: Pixels, reach: int) -> tuple[Pixels, Pixels]:

@@ -10,6 +10,7 @@ where one is blurred clearly more than the one across, something moved.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import Pixels
-from wetgate.operators.deblur.classical import blurred
+from wetgate.operators.deblur.classical import Shape, blurred
 from wetgate.operators.deblur.psf import gaussian_taps
 
 DIRECTIONS = 8
@@ -25,6 +26,7 @@ DIRECTIONS = 8
 
 _STEP = 0.5
 _REACH = 10.0
+_COUNT = round(2 * _REACH / _STEP)
 _MOST_EDGES = 6000
 _SOFT = 0.7  # px; of the derivative that finds edges
 _CONTRAST = 0.02  # least slope of an edge a px, of its brightness
@@ -40,13 +42,18 @@ _QUANTILE = 0.25
 _LEAST_EDGES, _LEAST_OF_BIN, _LEAST_BINS = 40, 8, 3
 _NATURE = 0.09
 """px^2 that the edges of a sharp picture have of their own at this quantile."""
-_VISIBLE = 0.3
-"""px^2; a shot blurred by less is taken for sharp."""
+VISIBLE = 0.55
+"""px; a shot blurred by less is taken for sharp."""
 _DIRECTED, _LOPSIDED, _NEARLY_SHARP = 0.7, 2.0, 0.8
 """Motion is what widens one direction by this many px^2, and by this factor, over the other;
 below the last, in px^2, even the worse direction is nearly sharp."""
-_SURE, _LEAST_DOUBT = 3.0, 0.05
+_SURE, _LEAST_DOUBT = 3.0, 0.15
 """Deviations that a difference must exceed to be believed; px^2 that every direction may err."""
+
+_ALIKE, _LEAST_OF_SHAPE, _FINE = 0.25, 20, 9
+_DISC_BELOW, _GAUSSIAN_ABOVE = 0.9, 2.5
+"""Error of the disc over that of the Gaussian; edges of several widths together grow tails, so
+that what looks alike is rather a disc."""
 
 Verdict = Literal["lens", "sharp", "motion", "unknown"]
 
@@ -60,10 +67,28 @@ class Edges:
     Attributes:
         variance: px^2 of the blur along the normal, sampling taken off.
         angle: of the normal, radians in 0 to pi, from right to down.
+        spread: `(edge, along)` line spreads in steps of `_STEP`, sum 1, 0 beyond their ends.
     """
 
     variance: _Doubles
     angle: _Doubles
+    spread: _Doubles
+
+    @classmethod
+    def none(cls) -> Edges:
+        """Return no edges."""
+        return cls(np.empty(0), np.empty(0), np.empty((0, _COUNT)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Edges]) -> Edges:
+        """Return the edges of several frames together."""
+        if not parts:
+            return cls.none()
+        return cls(
+            np.concatenate([p.variance for p in parts]),
+            np.concatenate([p.angle for p in parts]),
+            np.concatenate([p.spread for p in parts]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +102,7 @@ class Blur:
         across: deviation in the direction blurred most, px.
         degrees: that direction, from right to down, 0 to 180.
         edges: how many were measured.
+        shape: "disc" for defocus, "gaussian" for a soft lens, "either" where it cannot be told.
     """
 
     verdict: Verdict
@@ -84,6 +110,7 @@ class Blur:
     across: float
     degrees: float
     edges: int
+    shape: Shape = "either"
 
 
 def judge(edges: Edges) -> Blur:
@@ -105,7 +132,7 @@ def judge(edges: Edges) -> Blur:
     verdict: Verdict = "lens"
     if lopsided and most - _NATURE > _NEARLY_SHARP:
         verdict = "motion"
-    elif overall - _NATURE < _VISIBLE:
+    elif overall - _NATURE < VISIBLE**2:
         verdict = "sharp"
     lopsided = verdict == "motion"
     shared = least if lopsided else overall
@@ -115,7 +142,37 @@ def judge(edges: Edges) -> Blur:
         across=float(np.sqrt(max((most if lopsided else overall) - _NATURE, 0.0))),
         degrees=float(np.degrees(turn) % 180.0),
         edges=count,
+        shape=_shape(edges, overall) if verdict == "lens" else "either",
     )
+
+
+def _shape(edges: Edges, variance: float) -> Shape:
+    """Tell a disc from a Gaussian by the mean line spread of the edges about as wide as the blur.
+
+    A disc's line spread is half an ellipse, steep at its ends, a Gaussian's has tails. Both models
+    are widened by what sampling and the edges themselves add; the nearer one is named if it is
+    clearly nearer.
+    """
+    near = np.abs(edges.variance - variance) < _ALIKE * variance
+    if np.count_nonzero(near) < _LEAST_OF_SHAPE:
+        return "either"
+    shown = edges.spread[near].mean(axis=0)
+    own = float(np.sqrt(max(variance - _NATURE, 0.0)))
+    added = float(np.sqrt(_NATURE + _SAMPLING + _STEP**2 / 12.0))
+    fine = (np.arange(_COUNT * _FINE) + 0.5) / _FINE - _COUNT / 2
+    at = fine * _STEP
+    ellipse = np.sqrt(np.maximum((2.0 * own) ** 2 - at**2, 0.0))
+    bell = np.exp(-0.5 * (at / max(own, 1e-6)) ** 2)
+    errors = {}
+    for name, model in (("disc", ellipse), ("gaussian", bell)):
+        widened = np.convolve(model, np.exp(-0.5 * (at / added) ** 2), mode="same")
+        steps = widened.reshape(_COUNT, _FINE).sum(axis=1)
+        steps = np.where(steps > _LEVEL * steps.max(), steps, 0.0)
+        errors[name] = float(np.sum((shown - steps / steps.sum()) ** 2))
+    ratio = errors["disc"] / max(errors["gaussian"], 1e-12)
+    if ratio < _DISC_BELOW:
+        return "disc"
+    return "gaussian" if ratio > _GAUSSIAN_ABOVE else "either"
 
 
 def _turning(edges: Edges) -> tuple[float, float, float, float] | None:
@@ -163,7 +220,7 @@ def measure_edges(linear: Pixels, knee: float, noise: float) -> Edges:
     taps = gaussian_taps(_SOFT, 3)[3:]
     rim = int(_REACH) + 3
     if min(luma.shape) <= 2 * rim + 2:
-        return Edges(np.empty(0), np.empty(0))
+        return Edges.none()
     soft = blurred(luma, taps, 3)
     slope_x = 0.5 * (soft[1:-1, 2:] - soft[1:-1, :-2])
     slope_y = 0.5 * (soft[2:, 1:-1] - soft[:-2, 1:-1])
@@ -182,9 +239,9 @@ def measure_edges(linear: Pixels, knee: float, noise: float) -> Edges:
     length = np.hypot(sx, sy)
     nx, ny = sx / length, sy / length
     profile = _profiles(luma, np.float64(rim) + x, np.float64(rim) + y, nx, ny)
-    variance, good = _line_spread(profile)
+    variance, spread, good = _line_spread(profile)
     angle = np.arctan2(ny, nx) % np.pi
-    return Edges(variance[good] - _SAMPLING, angle[good])
+    return Edges(variance[good] - _SAMPLING, angle[good], spread[good])
 
 
 def _crest(size: _Doubles, slope_x: _Doubles, slope_y: _Doubles) -> NDArray[np.bool_]:
@@ -229,8 +286,8 @@ def _profiles(luma: _Doubles, x: _Doubles, y: _Doubles, nx: _Doubles, ny: _Doubl
     return total / 3.0
 
 
-def _line_spread(profile: _Doubles) -> tuple[_Doubles, NDArray[np.bool_]]:
-    """Return the variance of each line spread in px^2, and which are of lone edges."""
+def _line_spread(profile: _Doubles) -> tuple[_Doubles, _Doubles, NDArray[np.bool_]]:
+    """Return the variance of each line spread in px^2, it itself, and which are of lone edges."""
     spread = np.diff(profile, axis=1)
     count = spread.shape[1]
     at = (np.arange(count) - (count - 1) / 2) * _STEP
@@ -257,4 +314,9 @@ def _line_spread(profile: _Doubles) -> tuple[_Doubles, NDArray[np.bool_]]:
     good = (start >= room) & (stop <= count - 1 - room) & (stray < _STRAY * peak)
     third = (weight * (at - mean[:, None]) ** 3).sum(axis=1) / mass
     good &= np.abs(third) < 0.7 * np.maximum(variance, 1e-9) ** 1.5
-    return variance, good
+    # Laid over each other by their centroids, to the step.
+    moved = np.round(mean / _STEP).astype(np.intp)
+    place = index[None, :] + moved[:, None]
+    fits = (place >= 0) & (place < count)
+    taken = np.take_along_axis(weight, np.clip(place, 0, count - 1), axis=1)
+    return variance, np.where(fits, taken, 0.0) / mass[:, None], good

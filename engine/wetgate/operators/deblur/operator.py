@@ -30,6 +30,7 @@ from wetgate.operators.deblur.classical import (
     LEAST_SIGMA,
     MOST_SIGMA,
     Design,
+    Shape,
     decode,
     deconvolve,
     design,
@@ -174,7 +175,7 @@ class _Deblur:
         said = (words(analysis),)
         if sigma <= 0.0:
             return Judged(window.center[window.tile.within(window.region)], None, said)
-        made = design(nearest_sigma(sigma))
+        made = design(nearest_sigma(sigma), cast(Shape, analysis["shape"]))
         names = self.operator.models()
         if not names:
             rows, columns = window.tile.grown(made.reach).within(window.region)

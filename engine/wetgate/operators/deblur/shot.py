@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from wetgate.operators.base import Analysis, FrameReader, Pixels, SourceFacts
 from wetgate.operators.deblur.classical import KNEE, LEAST_SIGMA, MOST_SIGMA, encode
-from wetgate.operators.deblur.estimate import Blur, Edges, judge, measure_edges
+from wetgate.operators.deblur.estimate import VISIBLE, Blur, Edges, judge, measure_edges
+from wetgate.operators.deblur.spectrum import detail_bound, detail_of
 from wetgate.operators.denoise.noise import ChannelNoise
 from wetgate.operators.denoise.profile import BLOCK, measure
 
@@ -29,12 +30,14 @@ def measure_shot(
         told: deviation of the blur in px if the user knows it, else None.
 
     Returns:
-        `sigma`: px to sharpen by, 0 to leave the shot alone. `verdict`, `measured`, `across`,
-        `degrees`, `edges`, `frames`, `moving` (frames blurred by motion): see `estimate.Blur`.
-        `noise`: polynomial and range of the variance against encoded luma, and its floor.
+        `sigma`: px to sharpen by, 0 to leave the shot alone. `verdict`, `shape`, `measured`,
+        `across`, `degrees`, `edges`: see `estimate.Blur`. `frames`: looked at; `moving`: of them,
+        blurred by motion. `noise`: polynomial and range of the variance against encoded luma,
+        and its floor.
     """
     noise = _noise(read, frames, facts)
     found: list[tuple[Edges, Blur]] = []
+    detail: list[NDArray[np.float64]] = []
     if min(facts.width, facts.height) >= _LEAST_SIDE:
         count = min(_SAMPLES, len(frames))
         picks = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
@@ -43,16 +46,22 @@ def measure_shot(
             level = noise_at({"noise": noise}, np.full((1, 1, 1), 0.5, np.float32))[0, 0]
             edges = measure_edges(linear, KNEE, float(level) * float(np.log1p(1.0 / KNEE)))
             found.append((edges, judge(edges)))
+            detail.append(detail_of(linear, lambda logged: noise_at({"noise": noise}, logged)))
     blur, moving = _together(found)
+    bound = detail_bound(np.concatenate(detail) if detail else np.empty(0))
+    verdict, measured = blur.verdict, blur.sigma
+    if verdict == "lens" and bound < measured:
+        measured = bound
+        verdict = "lens" if measured >= VISIBLE else "sharp"
     sigma = told
     if sigma is None:
-        wanted = blur.verdict == "lens"
-        sigma = min(max(blur.sigma, LEAST_SIGMA), MOST_SIGMA) if wanted else 0.0
+        sigma = min(max(measured, LEAST_SIGMA), MOST_SIGMA) if verdict == "lens" else 0.0
     return {
         "sigma": float(sigma),
         "told": told is not None,
-        "verdict": blur.verdict,
-        "measured": blur.sigma,
+        "verdict": verdict,
+        "shape": blur.shape,
+        "measured": measured,
         "across": blur.across,
         "degrees": blur.degrees,
         "edges": blur.edges,
@@ -74,11 +83,8 @@ def _together(found: Sequence[tuple[Edges, Blur]]) -> tuple[Blur, int]:
         return max(moved, key=lambda b: b.across), len(moved)
     still = [e for e, b in found if b.verdict != "motion"]
     if not still:
-        return judge(Edges(np.empty(0), np.empty(0))), len(moved)
-    pooled = Edges(
-        np.concatenate([e.variance for e in still]), np.concatenate([e.angle for e in still])
-    )
-    return judge(pooled), len(moved)
+        return judge(Edges.none()), len(moved)
+    return judge(Edges.joined(still)), len(moved)
 
 
 def _noise(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> dict[str, object]:

@@ -2,7 +2,8 @@
 
 Clean crops are blurred in linear light by Gaussians and discs, get noise in display codes and
 are rounded to codes; the operator's own classical path sharpens them, told a width that is off by
-up to `_JITTER`, as a measured width is. Everything random comes from the seed.
+up to `_JITTER`, as a measured width is, and sometimes the shape of the blur. Everything random
+comes from the seed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from wetgate.operators.deblur.classical import (
     GUARD,
     KNEE,
     MOST_SIGMA,
+    Shape,
     deconvolve,
     design,
     encode,
@@ -39,7 +41,7 @@ from wetgate.train.nets import Net, SmallUNet
 from wetgate.train.pictures import Pictures
 from wetgate.train.task import Batch, Predict
 
-_FORMAT = 1  # of the shards; changes when their making does
+_FORMAT = 2  # of the shards; changes when their making does
 _SIDE = 64
 _SPARE = 8  # px by which a stored example is larger than a training patch
 _RIM = max(halo_of(MOST_SIGMA), MEAN_REACH)
@@ -205,13 +207,20 @@ def _example(
         kernel = _both(kernel, gaussian_psf(float(rng.uniform(0.4, 0.8))))
     codes = float(rng.uniform(0.0, _MOST_NOISE))
     depth = 255.0 if rng.uniform() < 0.5 else 1023.0
-    return _made(rng, linear, kernel, codes, depth, float(rng.uniform(-_JITTER, _JITTER)))
+    true: Shape = "gaussian" if chance < 0.5 else "disc"
+    other: Shape = "disc" if chance < 0.5 else "gaussian"
+    told = true if rng.uniform() < 0.55 else "either"
+    if rng.uniform() < 0.05:
+        told = other
+    jitter = float(rng.uniform(-_JITTER, _JITTER))
+    return _made(rng, linear, kernel, told, codes, depth, jitter)
 
 
 def _made(
     rng: np.random.Generator,
     linear: _Planes,
     kernel: Kernel,
+    shape: Shape,
     codes: float,
     depth: float,
     jitter: float,
@@ -224,7 +233,7 @@ def _made(
     code = np.rint(code * np.float32(depth)) / np.float32(depth)
     seen = from_code(code.astype(np.float32))
     sigma = nearest_sigma(deviation_of(kernel) * (1.0 + jitter))
-    made = design(sigma)
+    made = design(sigma, shape)
     all_codes = float(np.hypot(codes, 255.0 / depth / np.sqrt(12.0)))
     start = _RIM + _PSF_REACH
     inner = slice(start, -start), slice(start, -start)
@@ -245,7 +254,9 @@ def _held_out(
     rng: np.random.Generator, crop: _Planes
 ) -> tuple[_Planes, _Planes, _Planes, _Planes, _Planes, _Planes]:
     linear = from_code(crop)
-    stored, sigma = _made(rng, linear, gaussian_psf(_HELD_SIGMA), _HELD_NOISE, 255.0, 0.0)
+    stored, sigma = _made(
+        rng, linear, gaussian_psf(_HELD_SIGMA), "gaussian", _HELD_NOISE, 255.0, 0.0
+    )
     patch = stored.astype(np.float32)
     start = _RIM + _PSF_REACH
     truth = encode(np.ascontiguousarray(linear[start:-start, start:-start]))
