@@ -51,7 +51,22 @@ def gather(plane: Plane, region: Box) -> Pixels:
     columns = reflect(region.x0, region.x1, width)
     first = int(rows.min())
     band = plane.rows(first, int(rows.max()) + 1)
-    return np.ascontiguousarray(band[rows - first][:, columns])
+    inside = Box.of_size(width, height).intersect(region)
+    out = np.empty((len(rows), len(columns), band.shape[2]), np.float32)
+    # What is not reflected is one block; picking every sample by its index costs several times
+    # as much as copying it.
+    left, right = inside.x0 - region.x0, inside.x1 - region.x0
+    top, bottom = inside.y0 - region.y0, inside.y1 - region.y0
+    if inside.is_empty:
+        left = right = top = bottom = 0
+    else:
+        straight = band[inside.y0 - first : inside.y1 - first]
+        out[top:bottom, left:right] = straight[:, inside.x0 : inside.x1]
+        out[top:bottom, :left] = straight[:, columns[:left]]
+        out[top:bottom, right:] = straight[:, columns[right:]]
+    out[:top] = band[rows[:top] - first][:, columns]
+    out[bottom:] = band[rows[bottom:] - first][:, columns]
+    return out
 
 
 def gather_if(plane: Plane | None, region: Box) -> Pixels | None:
