@@ -53,8 +53,8 @@ _BAND = (0.6, 1.8)
 _WINDOW = 1.0
 _DOUBTS = (0.88, 1.0, 1.12)
 _REACH = 2.9  # deviations of the widest Gaussian
-_OVER = 1.2  # contrast in the neighborhood by which values may go beyond it
-_DARKEST = 0.35
+_OVER = 0.5  # contrast in the neighborhood by which values may go beyond it
+_DARKEST = 0.75  # black outlines beside bright things are what the eye sees first
 _BRIGHTEST = math.log(4.0) / math.log1p(1.0 / KNEE)  # a factor of 4 in light, at most
 
 Shape = Literal["gaussian", "disc", "either"]

@@ -41,7 +41,7 @@ from wetgate.train.nets import Net, SmallUNet
 from wetgate.train.pictures import Pictures
 from wetgate.train.task import Batch, Predict
 
-_FORMAT = 2  # of the shards; changes when their making does
+_FORMAT = 3  # of the shards; changes when their making does
 _SIDE = 64
 _SPARE = 8  # px by which a stored example is larger than a training patch
 _RIM = max(halo_of(MOST_SIGMA), MEAN_REACH)
