@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Switch the network off for the whole run; sockets of this machine's file system work."""
+    internet = (socket.AF_INET, socket.AF_INET6)
+
+    def refused(*_: object, **__: object) -> Any:
+        raise RuntimeError("the network is switched off in tests")
+
+    def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: socket.socket, *args: Any) -> Any:
+            return refused() if self.family in internet else method(self, *args)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+        patch.setattr(socket, "getaddrinfo", refused)
+        yield
 
 
 @pytest.fixture(scope="session")
