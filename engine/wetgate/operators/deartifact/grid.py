@@ -38,13 +38,14 @@ they do unless somebody cropped, and elsewhere. Clean pictures gave up to 8, at 
 _TIMES_DOUBT = 4.0
 """Least sum over both axes of the border's excess in units of its doubt: a few strong edges that
 happen to lie on the grid have as much doubt as excess. One axis may have a quarter of it."""
+_MUCH_SPARSER = 3.0
+"""Blocks that are so much sparser on both axes need no lasting borders: a loop filter took them."""
 _PERIODS = np.arange(5.0, 40.0, 1.0 / 64.0)
 _HARMONICS = (1, 2)
 _FINE = 1 << 16
 """Samples of the spectrum, many to a period of the longest line."""
 _SURE_BROKEN = 5.0
 """Power of the weakest harmonic, when the profile has unit variance, that a grid must show."""
-_WHOLE = 1.0 / 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Traces:
         height: the same excess in the unit of the frames.
         sparse: `(2, 8)`: share of fine samples next to nothing at each phase, less the mean of
             the others.
+        poor: the same without the lines of the grid that show most and least.
         halves: `(2, 16)`: as `jump` with a period of 16.
         profiles: per axis the mean jump at every place, as a share of its surroundings.
     """
@@ -69,6 +71,7 @@ class Traces:
     doubt: _Float
     height: _Float
     sparse: _Float
+    poor: _Float
     halves: _Float
     profiles: tuple[_Float, _Float]
 
@@ -103,7 +106,7 @@ def traces(frames: Sequence[_Luma]) -> Traces:
     """
     if not frames or min(min(f.shape) for f in frames) < LEAST_SIZE:
         raise ValueError(f"frames of {LEAST_SIZE} x {LEAST_SIZE} px or more are needed")
-    jump, border, doubt, height, sparse = (np.empty((2, BLOCK)) for _ in range(5))
+    jump, border, doubt, height, sparse, poor = (np.empty((2, BLOCK)) for _ in range(6))
     halves = np.empty((2, 2 * BLOCK))
     profiles = []
     for axis in (0, 1):
@@ -116,7 +119,9 @@ def traces(frames: Sequence[_Luma]) -> Traces:
         wide = _mean_excess(steps, 2 * BLOCK, _MOST).mean(axis=(0, 2))
         halves[axis] = np.roll(wide, BLOCK)  # places 8, 9, ... start in the second half of 16
         few = np.mean([_sparseness(f) for f in turned], axis=0)
-        sparse[axis] = (few - few.mean()) * BLOCK / (BLOCK - 1)
+        few = (few - few.mean(axis=1, keepdims=True)) * BLOCK / (BLOCK - 1)
+        sparse[axis] = few.mean(axis=0)
+        poor[axis], _ = _lasting(few[:, :, None])
         profiles.append(_profile(steps))
     # Axis 0 above is along rows of the transposed frame: y. Callers read x first.
     order = [1, 0]
@@ -126,6 +131,7 @@ def traces(frames: Sequence[_Luma]) -> Traces:
         doubt=doubt[order],
         height=height[order],
         sparse=sparse[order],
+        poor=poor[order],
         halves=halves[order],
         profiles=(profiles[1], profiles[0]),
     )
@@ -133,23 +139,33 @@ def traces(frames: Sequence[_Luma]) -> Traces:
 
 def find_grid(found: Traces) -> BlockGrid | None:
     """Return the grid that the traces show, or None."""
-    evidence = found.border / _SEEN + found.sparse / _SPARSE
-    offset = int(np.argmax(evidence[0])), int(np.argmax(evidence[1]))
+    evidence = found.border / _SEEN + found.poor / _SPARSE
     broken = _broken(found)
-    period = _period(found, offset)
-    least = SURE if offset == (0, 0) else SURE_ELSEWHERE
-    # A resized grid leaves traces of whole ones too; so does a clean picture made smaller by 4/5,
-    # with a period of 4 px alone, which no codec has.
-    if broken is not None or period == BLOCK // 2:
-        least = 2 * SURE_ELSEWHERE
+    best = int(np.argmax(evidence[0])), int(np.argmax(evidence[1]))
+    for offset, least in (((0, 0), SURE), (best, SURE_ELSEWHERE)):
+        score = _score(found, evidence, offset)
+        if offset != best and _score(found, evidence, best) > score + SURE_ELSEWHERE:
+            continue
+        period = _period(found, offset)
+        # A resized grid leaves traces of whole ones too; so does a clean picture made smaller by
+        # 4/5, with a period of 4 px alone, which no codec has.
+        if broken is not None or period == BLOCK // 2:
+            least = 2 * SURE_ELSEWHERE
+        if score >= least:
+            height = float(np.mean([found.height[a, k] for a, k in enumerate(offset)]))
+            return BlockGrid(period=period, offset=offset, score=score, height=max(height, 0.0))
+    return broken
+
+
+def _score(found: Traces, evidence: _Float, offset: tuple[int, int]) -> float:
+    """Return what speaks for a grid with its corner there; 0 where an axis is against it."""
     both = list(enumerate(offset))
-    score = float(sum(evidence[a, k] for a, k in both))
+    if any(evidence[a, k] < 1.0 for a, k in both):
+        return 0.0
     times = [float(found.border[a, k] / max(found.doubt[a, k], 1e-12)) for a, k in both]
     lasting = sum(times) >= _TIMES_DOUBT and min(times) >= 0.25 * _TIMES_DOUBT
-    if score < least or not lasting or any(evidence[a, k] < 1.0 for a, k in both):
-        return broken
-    height = float(np.mean([found.height[a, k] for a, k in enumerate(offset)]))
-    return BlockGrid(period=period, offset=offset, score=score, height=max(height, 0.0))
+    sparse = min(float(found.poor[a, k]) for a, k in both) >= _MUCH_SPARSER * _SPARSE
+    return float(sum(evidence[a, k] for a, k in both)) if lasting or sparse else 0.0
 
 
 def _period(found: Traces, offset: tuple[int, int]) -> float:
@@ -176,7 +192,10 @@ def _broken(found: Traces) -> BlockGrid | None:
         both = np.minimum(both, np.minimum(spectra[0][place], spectra[1][place]))
     best = int(np.argmax(both))
     period = float(_PERIODS[best])
-    if both[best] < _SURE_BROKEN or abs(period / BLOCK - round(period / BLOCK)) < _WHOLE / BLOCK:
+    # A line of n px tells frequencies apart that differ by 1/n.
+    nearest = BLOCK * max(round(period / BLOCK), 1)
+    apart = abs(1.0 / period - 1.0 / nearest) * min(p.size for p in found.profiles)
+    if both[best] < _SURE_BROKEN or apart < 1.0:
         return None
     height = float(np.mean(np.max(found.height, axis=1)))
     return BlockGrid(period=period, offset=(0, 0), score=float(both[best]), height=max(height, 0.0))
@@ -230,16 +249,16 @@ def _profile(jumps: Sequence[_Float]) -> _Float:
 
 
 def _sparseness(luma: _Luma) -> _Float:
-    """Return the share of fine samples next to nothing at each of 8 phases along a row."""
+    """Return the share of fine samples next to nothing, `(block along a row, phase)`."""
     rows, columns = luma.shape
     count = (columns - 2 * BLOCK) // BLOCK
     lines = luma[: rows // _ROWS * _ROWS].astype(np.float32)
     fine = block_basis()[_FIRST_FINE:].T
-    found = np.empty(BLOCK)
+    found = np.empty((count, BLOCK))
     for phase in range(BLOCK):
         blocks = lines[:, BLOCK + phase : BLOCK + phase + BLOCK * count]
         samples = blocks.reshape(lines.shape[0], count, BLOCK) @ fine
-        found[phase] = np.mean(np.abs(samples) < _NOTHING)
+        found[:, phase] = np.mean(np.abs(samples) < _NOTHING, axis=(0, 2))
     return found
 
 
