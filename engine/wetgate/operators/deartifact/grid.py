@@ -31,7 +31,7 @@ _STRIP = 32
 _DARK = 1e-3
 _MOST, _LIMITED = 4.0, 2.0
 """Largest jump of a place that counts, in units of the usual one around it."""
-SURE = 6.0
+SURE = 5.0
 SURE_ELSEWHERE = 14.0
 """Least score of a grid that is believed in, for blocks that start in the corner of the frame, as
 they do unless somebody cropped, and elsewhere. Clean pictures gave up to 8, at any phase."""
