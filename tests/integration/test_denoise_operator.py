@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from wetgate.operators.registry import make_operator
 from wetgate.operators.verbs import assert_footprint_honest, run_operator
 from wetgate.simulate.resample import sample_grid
 
+_classical = partial(DenoiseOperator, net="none")
 WIDTH, HEIGHT = 120, 96
 SIGMA = 20 / 255
 _Frames = dict[int, NDArray[np.float32]]
@@ -60,24 +62,24 @@ NOISY = _noisy(CLEAN)
 
 
 def test_tiles_and_far_frames_never_show() -> None:
-    assert_footprint_honest(DenoiseOperator(radius=1, step=4), NOISY, 1004, facts=_facts())
+    assert_footprint_honest(_classical(radius=1, step=4), NOISY, 1004, facts=_facts())
 
 
 def test_gray_pictures_are_denoised_too() -> None:
     gray = {n: np.ascontiguousarray(f[..., 1:2]) for n, f in NOISY.items()}
-    out = run_operator(DenoiseOperator(radius=1), gray, 1004, facts=_facts(channels=1))
+    out = run_operator(_classical(radius=1), gray, 1004, facts=_facts(channels=1))
     assert _psnr(out, CLEAN[1004][..., 1:2]) > _psnr(gray[1004], CLEAN[1004][..., 1:2]) + 7
 
 
 def test_noise_goes_and_the_picture_stays() -> None:
-    operator = DenoiseOperator(radius=2)
+    operator = _classical(radius=2)
     out = run_operator(operator, NOISY, 1004, facts=_facts())
     assert _psnr(out, CLEAN[1004]) > _psnr(NOISY[1004], CLEAN[1004]) + 9.5
     assert abs(float(np.mean(out - CLEAN[1004]))) < 0.002
 
 
 def test_the_first_and_the_last_frame_come_back_nearly_as_good() -> None:
-    operator = DenoiseOperator(radius=1)
+    operator = _classical(radius=1)
     middle = _psnr(run_operator(operator, NOISY, 1004, facts=_facts()), CLEAN[1004])
     for end in (1001, 1007):
         out = run_operator(operator, NOISY, end, facts=_facts())
@@ -87,7 +89,7 @@ def test_the_first_and_the_last_frame_come_back_nearly_as_good() -> None:
 def test_a_shot_without_noise_comes_back_bit_for_bit() -> None:
     still = {n: CLEAN[1001] for n in range(1001, 1004)}
     flat = {n: np.round(f * 0 + 0.5, 2).astype(np.float32) for n, f in still.items()}
-    out = run_operator(DenoiseOperator(radius=1), flat, 1002, facts=_facts("uint10"))
+    out = run_operator(_classical(radius=1), flat, 1002, facts=_facts("uint10"))
     assert np.array_equal(out, flat[1002])
 
 
@@ -99,13 +101,13 @@ def test_clean_titles_over_black_come_back_bit_for_bit() -> None:
             frame[30:56, 14 + 18 * k + i : 26 + 18 * k + i] = 0.9
             frame[38:50, 18 + 18 * k + i : 22 + 18 * k + i] = 0.0
         frames[1001 + i] = frame
-    out = run_operator(DenoiseOperator(radius=1), frames, 1003, facts=_facts("half"))
+    out = run_operator(_classical(radius=1), frames, 1003, facts=_facts("half"))
     assert np.array_equal(out, frames[1003])
 
 
 def test_grain_keep_mixes_exactly_what_was_removed() -> None:
     def run(keep: float) -> NDArray[np.float32]:
-        operator = DenoiseOperator(radius=1, step=4, grain_keep=keep)
+        operator = _classical(radius=1, step=4, grain_keep=keep)
         return run_operator(operator, NOISY, 1004, facts=_facts())
 
     none, some, everything = run(0.0), run(0.3), run(1.0)
@@ -119,7 +121,7 @@ def test_dark_clipped_noise_leaves_no_lift_of_the_blacks() -> None:
         n: (np.clip(np.rint(f * 255), 0, 255) / 255).astype(np.float32)
         for n, f in _noisy(dark, 30 / 255).items()
     }
-    out = run_operator(DenoiseOperator(radius=2), clipped, 1004, facts=_facts("uint8"))
+    out = run_operator(_classical(radius=2), clipped, 1004, facts=_facts("uint8"))
     source_bias = float(np.mean(clipped[1004] - dark[1004])) * 255
     assert source_bias > 3.0
     assert abs(float(np.mean(out - dark[1004]))) * 255 < 0.5
@@ -129,7 +131,7 @@ def test_dark_clipped_noise_leaves_no_lift_of_the_blacks() -> None:
 def test_values_beyond_zero_and_one_are_kept() -> None:
     stretched = {n: (f * 6 - 2).astype(np.float32) for n, f in CLEAN.items()}
     noisy = _noisy(stretched, 0.3)
-    out = run_operator(DenoiseOperator(radius=1), noisy, 1004, facts=_facts())
+    out = run_operator(_classical(radius=1), noisy, 1004, facts=_facts())
     assert out.min() < -1.0
     assert out.max() > 3.0
     assert _psnr(out, stretched[1004]) > _psnr(noisy[1004], stretched[1004]) + 8
@@ -162,7 +164,7 @@ def test_frames_of_any_size_come_back(size: tuple[int, int], count: int) -> None
         for n in range(count)
     }
     facts = replace(_facts(), width=width, height=height)
-    out = run_operator(DenoiseOperator(radius=1), frames, 0, facts=facts)
+    out = run_operator(_classical(radius=1), frames, 0, facts=facts)
     assert np.isfinite(out).all()
     assert np.array_equal(out, frames[0]) == (min(size) < 8)
 
@@ -170,7 +172,7 @@ def test_frames_of_any_size_come_back(size: tuple[int, int], count: int) -> None
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_a_black_or_white_shot_comes_back_bit_for_bit(level: float) -> None:
     frames = {n: np.full((HEIGHT, WIDTH, 3), level, np.float32) for n in range(3)}
-    out = run_operator(DenoiseOperator(radius=1), frames, 1, facts=_facts("uint10"))
+    out = run_operator(_classical(radius=1), frames, 1, facts=_facts("uint10"))
     assert np.array_equal(out, frames[1])
 
 
@@ -182,7 +184,7 @@ def test_a_channel_without_noise_does_not_spoil_the_others() -> None:
     noisy = _noisy(clean)
     for number, frame in noisy.items():
         frame[..., 2] = clean[number][..., 2]
-    out = run_operator(DenoiseOperator(radius=1, step=4), noisy, 1002, facts=_facts())
+    out = run_operator(_classical(radius=1, step=4), noisy, 1002, facts=_facts())
     for channel in (0, 1):
         want, had = clean[1002][..., channel], noisy[1002][..., channel]
         assert _psnr(out[..., channel], want) > _psnr(had, want) + 9
@@ -194,16 +196,16 @@ def test_a_stray_frame_of_another_shape_does_not_stop_the_measuring(
     stray: NDArray[np.float32],
 ) -> None:
     frames = {**NOISY, 1004: np.ascontiguousarray(stray)}
-    analysis = DenoiseOperator().analyse(lambda n: frames[n], sorted(frames), _facts())
+    analysis = _classical().analyse(lambda n: frames[n], sorted(frames), _facts())
     assert analysis["temporal"]
     assert analysis["deviation"] == pytest.approx(SIGMA, rel=0.1)
 
 
 def test_a_frame_with_other_channels_than_its_shot_is_refused_by_name() -> None:
-    analysis = DenoiseOperator().analyse(lambda n: NOISY[n], sorted(NOISY), _facts())
+    analysis = _classical().analyse(lambda n: NOISY[n], sorted(NOISY), _facts())
     gray = {1001: np.ascontiguousarray(NOISY[1001][..., :1])}
     with pytest.raises(UnsupportedImage, match="1 color channels"):
-        run_operator(DenoiseOperator(), gray, 1001, facts=_facts(channels=1), analysis=analysis)
+        run_operator(_classical(), gray, 1001, facts=_facts(channels=1), analysis=analysis)
 
 
 @pytest.mark.filterwarnings("error")
@@ -211,7 +213,7 @@ def test_a_frame_with_other_channels_than_its_shot_is_refused_by_name() -> None:
 def test_a_stray_value_near_the_end_of_float_hurts_its_surroundings_only(value: float) -> None:
     frames = {n: f.copy() for n, f in NOISY.items() if n < 1004}
     frames[1002][8, 8] = value
-    out = run_operator(DenoiseOperator(radius=1, step=4), frames, 1003, facts=_facts())
+    out = run_operator(_classical(radius=1, step=4), frames, 1003, facts=_facts())
     assert np.isfinite(out[-24:, -24:]).all()
 
 
@@ -223,7 +225,7 @@ def test_a_letterboxed_shot_of_few_codes_is_denoised() -> None:
         noisy = np.clip(frame + SIGMA * rng.standard_normal(frame.shape), 0, 1)
         noisy[: HEIGHT * 3 // 8] = noisy[-HEIGHT * 3 // 8 :] = 0.0
         shot[number] = (np.rint(noisy * 255) / 255).astype(np.float32)
-    operator = DenoiseOperator()
+    operator = _classical()
     got = run_operator(operator, shot, 1004, facts=_facts("uint8"))
     inner = slice(HEIGHT * 3 // 8, HEIGHT - HEIGHT * 3 // 8)
     assert _psnr(got[inner], clean[1004][inner]) > _psnr(shot[1004][inner], clean[1004][inner]) + 3
@@ -241,7 +243,7 @@ def test_empty_parts_of_a_picture_say_nothing_about_its_noise() -> None:
         shot = {n: f.copy() for n, f in noisy.items()}
         for frame in shot.values():
             frame[:edge] = 0.0
-        operator = DenoiseOperator()
+        operator = _classical()
         analysis = operator.analyse(shot.__getitem__, sorted(shot), _facts())
         assert analysis["deviation"] == pytest.approx(SIGMA, rel=0.15), share  # type: ignore[arg-type]
         got = run_operator(operator, shot, 1004, facts=_facts())
@@ -259,5 +261,18 @@ def test_clean_titles_that_move_over_black_stay_finite_and_sharp() -> None:
     for number, frame in frames.items():
         top = 20 - 2 * number
         frame[top : top + 72, 10:110] = page
-    out = run_operator(DenoiseOperator(radius=1), frames, 2, facts=_facts())
+    out = run_operator(_classical(radius=1), frames, 2, facts=_facts())
     assert np.abs(out - frames[2]).max() < 0.05
+
+
+def test_shipped_networks_add_to_the_classical_passes() -> None:
+    ours = run_operator(DenoiseOperator(radius=1, net="auto"), NOISY, 1004, facts=_facts())
+    plain = run_operator(_classical(radius=1), NOISY, 1004, facts=_facts())
+    assert _psnr(ours, CLEAN[1004]) > _psnr(plain, CLEAN[1004]) + 0.1
+
+
+def test_a_lone_frame_gains_too() -> None:
+    alone = {1004: NOISY[1004]}
+    ours = run_operator(DenoiseOperator(net="auto"), alone, 1004, facts=_facts())
+    plain = run_operator(_classical(), alone, 1004, facts=_facts())
+    assert _psnr(ours, CLEAN[1004]) > _psnr(plain, CLEAN[1004])

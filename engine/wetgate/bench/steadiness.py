@@ -8,14 +8,24 @@ of its own, without networks, and as it should be. Generated clips alone: their 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.denoise_clips import CONDITIONS, SCORED, CleanClip, NoisyClip, add_noise, clips
+from wetgate.bench.denoise_clips import (
+    CONDITIONS,
+    SCORED,
+    CleanClip,
+    NoisyClip,
+    add_noise,
+    clips,
+    cropped,
+)
 from wetgate.bench.material import data_folder
 from wetgate.bench.streaming import run_streaming
 from wetgate.bench.table import (
@@ -28,12 +38,14 @@ from wetgate.bench.table import (
 from wetgate.measure import bootstrap_mean, psnr, residual_flicker, warp_error
 from wetgate.operators.base import SourceFacts
 from wetgate.operators.denoise.operator import DenoiseOperator
+from wetgate.operators.verbs import run_operator
 
 _log = logging.getLogger(__name__)
 
 _CONDITION = next(c for c in CONDITIONS if c.name == "sigma 20, float")
 _GOAL = {"static, one mover": 0.7, "photo, hand-held": 0.7, "chart, sub-pixel pan": 0.7}
 _FAST_GOAL = 0.5
+_SHARED = 1.8
 
 _Frames = Mapping[int, NDArray[np.float32]]
 
@@ -60,6 +72,7 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
             unit="%",
         )
     )
+    rows.append(sharing_row(with_flow[0]))
     return BenchTable(
         name="steadiness",
         rows=tuple(rows),
@@ -70,11 +83,13 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
 
 
 def _clip_rows(case: NoisyClip) -> tuple[list[BenchRow], float]:
-    noisy = dict(enumerate(case.noisy))
     net = DenoiseOperator(net="auto")
-    alone = {n: _run(net, {n: noisy[n]}, (n,))[n] for n in SCORED}
-    plain = _run(DenoiseOperator(net="none"), noisy, SCORED)
-    ours = _run(net, noisy, SCORED)
+    alone = {}
+    for n in SCORED:
+        single = run_streaming(net, {n: case.noisy[n]}, (n,), facts_of(case))
+        alone[n] = single.frames[n]
+    plain = _run(case, DenoiseOperator(net="none"), SCORED)
+    ours = _run(case, net, SCORED)
     figures = {
         name: _figures(case, frames)
         for name, frames in (("alone", alone), ("no network", plain), ("ours", ours))
@@ -105,12 +120,17 @@ def _clip_rows(case: NoisyClip) -> tuple[list[BenchRow], float]:
     return [row], cut
 
 
-def _run(operator: DenoiseOperator, frames: _Frames, wanted: Sequence[int]) -> _Frames:
-    height, width, _ = next(iter(frames.values())).shape
-    facts = SourceFacts(
-        sample_type="float", width=width, height=height, channels=3, is_log_working=False
+def _run(case: NoisyClip, operator: DenoiseOperator, wanted: Sequence[int]) -> _Frames:
+    frames = dict(enumerate(case.noisy))
+    return run_streaming(operator, frames, wanted, facts_of(case)).frames
+
+
+def facts_of(case: NoisyClip) -> SourceFacts:
+    """Return the facts of a noisy clip, as the engine would."""
+    _, height, width, _ = case.noisy.shape
+    return SourceFacts(
+        sample_type=case.sample_type, width=width, height=height, channels=3, is_log_working=False
     )
-    return run_streaming(operator, frames, wanted, facts).frames
 
 
 def _figures(case: NoisyClip, frames: _Frames) -> dict[str, float]:
@@ -136,3 +156,31 @@ def excess_warp_error(
         )
     ]
     return float(np.mean(values))
+
+
+def sharing_row(clip: CleanClip, *, size: tuple[int, int] = (96, 72)) -> BenchRow:
+    """Say what sharing the stages between frames saves, and that it changes no bit.
+
+    Stateless means every stage of the window anew for every frame, by the plainest reading of the
+    operator contract.
+    """
+    case = add_noise(replace(clip, frames=cropped(clip.frames, *size)), _CONDITION)
+    frames = dict(enumerate(case.noisy[:9]))
+    operator, facts = DenoiseOperator(net="auto", radius=1), facts_of(case)
+    shared = run_streaming(operator, frames, (4,), facts)
+    started = time.process_time()
+    alone = run_operator(operator, frames, 4, facts=facts, analysis=shared.analysis)
+    seconds = time.process_time() - started
+    same = np.array_equal(alone.view(np.uint32), shared.frames[4].view(np.uint32))
+    ratio = seconds / shared.cpu_seconds
+    return BenchRow(
+        case=f"one frame of {size[0]}x{size[1]}, stages shared over stateless",
+        wetgate=shared.cpu_seconds,
+        peer=seconds,
+        peer_name="stateless",
+        ratio=ratio,
+        goal=f">= {_SHARED:g}x, no bit changed",
+        reached=ratio >= _SHARED and same,
+        unit="s",
+        note="the same bits" if same else "NOT the same bits",
+    )

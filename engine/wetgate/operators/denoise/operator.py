@@ -48,7 +48,7 @@ class DenoiseOperator:
     step: int = 3
     sigma_scale: float = 1.0
     grain_keep: float = 0.0
-    net: str = "none"
+    net: str = "auto"
     temporal_net: str = "auto"
     backend: str = "auto"
     precision: str = "fp32"
