@@ -38,6 +38,9 @@ they do unless somebody cropped, and elsewhere. Clean pictures gave up to 8, at 
 _TIMES_DOUBT = 4.0
 """Least sum over both axes of the border's excess in units of its doubt: a few strong edges that
 happen to lie on the grid have as much doubt as excess. One axis may have a quarter of it."""
+_CERTAIN, SURE_IF_CERTAIN = 8.0, 3.0
+"""So much of that sum, at the corner of the frame and nowhere more, makes up for a low score: fine
+texture hides how large the traces are, not that they are there."""
 _MUCH_SPARSER = 3.0
 """Blocks that are so much sparser on both axes need no lasting borders: a loop filter took them."""
 _PERIODS = np.arange(5.0, 40.0, 1.0 / 64.0)
@@ -143,8 +146,10 @@ def find_grid(found: Traces) -> BlockGrid | None:
     broken = _broken(found)
     best = int(np.argmax(evidence[0])), int(np.argmax(evidence[1]))
     for offset, least in (((0, 0), SURE), (best, SURE_ELSEWHERE)):
-        score = _score(found, evidence, offset)
-        if offset != best and _score(found, evidence, best) > score + SURE_ELSEWHERE:
+        score, times = _score(found, evidence, offset)
+        if offset == best == (0, 0) and times >= _CERTAIN:
+            least = SURE_IF_CERTAIN
+        if offset != best and _score(found, evidence, best)[0] > score + SURE_ELSEWHERE:
             continue
         period = _period(found, offset)
         # A resized grid leaves traces of whole ones too; so does a clean picture made smaller by
@@ -157,15 +162,18 @@ def find_grid(found: Traces) -> BlockGrid | None:
     return broken
 
 
-def _score(found: Traces, evidence: _Float, offset: tuple[int, int]) -> float:
-    """Return what speaks for a grid with its corner there; 0 where an axis is against it."""
+def _score(found: Traces, evidence: _Float, offset: tuple[int, int]) -> tuple[float, float]:
+    """Return what speaks for a grid with its corner there, and how often its doubt that is.
+
+    The first is 0 where one axis is against it, or where neither trace lasts.
+    """
     both = list(enumerate(offset))
-    if any(evidence[a, k] < 1.0 for a, k in both):
-        return 0.0
     times = [float(found.border[a, k] / max(found.doubt[a, k], 1e-12)) for a, k in both]
     lasting = sum(times) >= _TIMES_DOUBT and min(times) >= 0.25 * _TIMES_DOUBT
     sparse = min(float(found.poor[a, k]) for a, k in both) >= _MUCH_SPARSER * _SPARSE
-    return float(sum(evidence[a, k] for a, k in both)) if lasting or sparse else 0.0
+    against = any(evidence[a, k] < 1.0 for a, k in both)
+    score = float(sum(evidence[a, k] for a, k in both))
+    return (score if (lasting or sparse) and not against else 0.0), sum(times)
 
 
 def _period(found: Traces, offset: tuple[int, int]) -> float:
