@@ -29,7 +29,7 @@ from wetgate.operators.deartifact.quality import LEAST, estimate_error
 from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
 
 MODEL = "wg-deartifact"
-"""The shipped network."""
+"""The network that "auto" stands for."""
 
 _SAMPLES = 8
 _WEAK = 0.5
@@ -45,8 +45,8 @@ class DeartifactOperator:
 
     Args:
         strength: factor on the estimated coding error (0.25-2); 1 trusts the estimate.
-        net: "auto" for the shipped network, "none" for the classical step alone, or the name or
-            folder of a model package that stands in for it.
+        net: "none" for the classical step alone, "auto" for the network that `MODEL` names where
+            it is installed, or the name or folder of another model package.
         backend, precision: what runs the network; see `wetgate.backends`.
 
     Caveats:
