@@ -39,6 +39,9 @@ _DOUBT, _REFUSED = 1.6, 2.2
 """Variance of a block's residual over the model's: from the first on the correction is faded out,
 from the second on it is gone. The mean over 16 x 16 x 3 samples of white noise deviates by 0.05,
 of grain by up to 0.15, so noise alone never gets there."""
+EDGE = 8
+"""How far beyond the edge of the frame the networks see it reflected, px; a multiple of every
+network's size multiple. Beyond that they see zeros, as in training, and small frames cost less."""
 _RADIUS = 2
 _NOTE = "denoise: network held back where what it removed does not look like the measured noise"
 
@@ -104,18 +107,22 @@ class SpatialNet:
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
         """Correct the center frame."""
-        before = window.previous[0]
         if is_idle(analysis, facts):
-            return tile_of(window, before)
+            return tile_of(window, window.previous[0])
         noise = self.shared.noise(analysis, facts)
-        base = before if noise.clips else noise.to_pixels(noise.to_units(before))
+        seen = window.region.intersect(window.frame.grown(EDGE))
+        cut = seen.within(window.region)
+        noisy, base = (np.ascontiguousarray(p[cut]) for p in (window.center, window.previous[0]))
+        if not noise.clips:
+            base = noise.to_pixels(noise.to_units(base))
         sigma = noise.sigma(base)
         session = self.nets.session(self.nets.spatial if noise.temporal else self.nets.alone)
-        color = (_color(p) for p in (base, window.center, sigma))
+        color = (_color(p) for p in (base, noisy, sigma))
         planes = spatial_planes(*color, flatness=noise.flatness)
-        change = _run(session, planes, window.region, sigma)
-        out, held = guarded(base, change, window.center, sigma, window.region)
-        return Judged(tile_of(window, out), None, _notes(session, held))
+        change = _run(session, planes, seen, sigma)
+        out, held = guarded(base, change, noisy, sigma, seen)
+        clean = np.ascontiguousarray(out[window.tile.within(seen)])
+        return Judged(clean, None, _notes(session, held))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +160,8 @@ class TemporalNet(Pass):
         aligned = [_color_planes(w) for w in warped]
         planes = temporal_planes(*color, flatness=noise.flatness, warped=aligned)
         # Flow and fusion stop at the edge of the frame; beyond it the network sees it reflected.
-        inner = window.tile.grown(net_halo(self.nets.temporal))
+        halo = net_halo(self.nets.temporal)
+        inner = window.tile.grown(halo).intersect(window.frame.grown(EDGE))
         rows, columns = _reflect_into(inner, window)
         planes = np.ascontiguousarray(planes[:, rows][:, :, columns])
         cut = np.ix_(rows, columns)
