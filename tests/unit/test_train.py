@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="training needs the torch extra")
 pytest.importorskip("safetensors", reason="training needs the torch extra")
 
 from wetgate.train import loop  # noqa: E402
-from wetgate.train.export import export  # noqa: E402
+from wetgate.train.export import export, weights_of  # noqa: E402
 from wetgate.train.nets import Net, PlainNet, SmallUNet  # noqa: E402
 from wetgate.train.pictures import (  # noqa: E402
     Pictures,
@@ -142,6 +142,9 @@ def test_the_package_is_the_trained_network(tmp_path: Path) -> None:
     assert np.abs(got - want).max() < 1e-5
     assert package.card.parameters == sum(w.size for w in _weights(trained))
     assert package.card.quality[0].twin_value == 12.04
+    again = weights_of(package)
+    for name, value in trained.net.state_dict().items():
+        assert torch.equal(again[name], value)
 
 
 def test_no_evaluation_picture_is_on_record(shared_data: Path) -> None:

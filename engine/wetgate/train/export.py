@@ -99,10 +99,12 @@ def safetensors_bytes(net: Net) -> bytes:
 
 
 def weights_of(package: ModelPackage) -> dict[str, Tensor]:
-    """Return the weights of a package that a training may start from."""
-    from safetensors.torch import load
+    """Return the weights of a package that a training may start from, by their names."""
+    import onnx
+    from onnx import numpy_helper
 
-    return dict(load(package.read("model.safetensors")))
+    graph = onnx.load_model_from_string(package.read("model.onnx")).graph
+    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
 
 
 def _card(
