@@ -5,7 +5,7 @@ gives the same result however the frame was cut.
 """
 
 from wetgate.backends.base import BACKENDS, PRECISIONS, Choice, Session, SessionBase
-from wetgate.backends.choose import forget_sessions, load_session, loaded_sessions
+from wetgate.backends.choose import check_names, forget_sessions, load_session, loaded_sessions
 from wetgate.backends.tiled import Tiling, apply_net, fit_tiles
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "SessionBase",
     "Tiling",
     "apply_net",
+    "check_names",
     "fit_tiles",
     "forget_sessions",
     "load_session",

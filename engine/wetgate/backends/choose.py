@@ -28,6 +28,20 @@ _sessions: dict[tuple[str, ...], SessionBase] = {}
 _lock = threading.RLock()
 
 
+def check_names(backend: str, precision: str) -> None:
+    """Refuse names that no backend and no precision has.
+
+    Raises:
+        ValueError: saying which there are; operators check their parameters so.
+    """
+    for what, value, known in (
+        ("backend", backend, BACKENDS),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
+
+
 def load_session(
     package: ModelPackage | str | Path,
     *,

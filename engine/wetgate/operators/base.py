@@ -213,6 +213,22 @@ class Stage(Protocol):
         ...
 
 
+class NoSurveys:
+    """The surveys of a stage that looks at tiles alone."""
+
+    __slots__ = ()
+
+    def survey_frame(
+        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
+    ) -> FrameSurvey | None:
+        """Survey nothing."""
+        return None
+
+    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
+        """Survey nothing."""
+        return None
+
+
 class Operator(Protocol):
     """The seam between the engine and what it runs. Instances hold parameters, never state."""
 

@@ -8,17 +8,16 @@ from typing import cast
 
 import numpy as np
 
-from wetgate.backends import BACKENDS, PRECISIONS, apply_net, load_session
+from wetgate.backends import apply_net, check_names, load_session
 from wetgate.backends.base import Session
 from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import (
     Analysis,
     Footprint,
     FrameReader,
-    FrameSurvey,
     Judged,
+    NoSurveys,
     OperatorSpec,
-    PairSurvey,
     Pixels,
     Provenance,
     SourceFacts,
@@ -83,9 +82,7 @@ class DeblurOperator:
                 raise ValueError(
                     f"blur must lie in {LEAST_SIGMA:g}-{MOST_SIGMA:g} px, got {self.blur}"
                 )
-        for name, known in (("backend", BACKENDS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}")
+        check_names(self.backend, self.precision)
 
     @property
     def spec(self) -> OperatorSpec:
@@ -155,20 +152,12 @@ def _around(card: ModelCard) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Deblur:
+class _Deblur(NoSurveys):
     operator: DeblurOperator
 
     @property
     def footprint(self) -> Footprint:
         return self.operator.spec.footprint
-
-    def survey_frame(
-        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
-    ) -> FrameSurvey | None:
-        return None
-
-    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
-        return None
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
         sigma = cast(float, analysis["sigma"])

@@ -21,7 +21,7 @@ from wetgate.operators.base import (
     Footprint,
     FrameSurvey,
     Judged,
-    PairSurvey,
+    NoSurveys,
     Pixels,
     SourceFacts,
     Window,
@@ -43,7 +43,7 @@ EDGE = 8
 """How far beyond the edge of the frame the networks see it reflected, px; a multiple of every
 network's size multiple. Beyond that they see zeros, as in training, and small frames cost less."""
 _RADIUS = 2
-_NOTE = "denoise: network held back where what it removed does not look like the measured noise"
+NOTE = "network held back where what it removed does not look like the measured noise"
 
 Planes = NDArray[np.float32]
 
@@ -80,7 +80,7 @@ def _package(name: str) -> ModelPackage:
 
 
 @dataclass(frozen=True, slots=True)
-class SpatialNet:
+class SpatialNet(NoSurveys):
     """The spatial correction of the second pass."""
 
     shared: Pass
@@ -94,16 +94,6 @@ class SpatialNet:
             bytes_per_pixel=_NET_BYTES,
             exact_output=True,
         )
-
-    def survey_frame(
-        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
-    ) -> FrameSurvey | None:
-        """Survey nothing."""
-        return None
-
-    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
-        """Survey nothing."""
-        raise NotImplementedError("this stage surveys no frames")
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
         """Correct the center frame."""
@@ -354,4 +344,4 @@ def _reflect_into(inner: Box, window: Window) -> tuple[NDArray[np.intp], NDArray
 def _notes(session: Session, held: bool) -> tuple[str, ...]:
     choice = session.choice
     notes = (*session.notes, *([str(choice)] if choice.fell_back else []))
-    return (*notes, _NOTE) if held else notes
+    return (*notes, NOTE) if held else notes

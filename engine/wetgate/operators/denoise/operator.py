@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from wetgate.backends import check_names
 from wetgate.operators.base import (
     Analysis,
     Footprint,
@@ -60,6 +61,7 @@ class DenoiseOperator:
                 raise ValueError(f"{name} must lie in {low}-{high}, got {value}")
             if isinstance(low, int) and type(value) is not int:
                 raise ValueError(f"{name} must be a whole number, got {value!r}")
+        check_names(self.backend, self.precision)
         if not 0.0 <= self.grain_keep <= 1.0:
             raise ValueError(f"grain_keep must lie in 0-1, got {self.grain_keep}")
 

@@ -8,16 +8,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from wetgate.backends import BACKENDS, PRECISIONS, apply_net, load_session
+from wetgate.backends import apply_net, check_names, load_session
 from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import (
     Analysis,
     Footprint,
     FrameReader,
-    FrameSurvey,
     Judged,
+    NoSurveys,
     OperatorSpec,
-    PairSurvey,
     Pixels,
     Provenance,
     SourceFacts,
@@ -72,9 +71,7 @@ class DenoiseUpscaleOperator:
         self.denoise()
         if type(self.back_projection) is not int or not 0 <= self.back_projection <= 8:
             raise ValueError(f"back_projection must lie in 0-8, got {self.back_projection!r}")
-        for name, known in (("backend", BACKENDS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}")
+        check_names(self.backend, self.precision)
 
     def denoise(self) -> DenoiseOperator:
         """Return the classical passes that come first."""
@@ -148,7 +145,7 @@ class DenoiseUpscaleOperator:
 
 
 @dataclass(frozen=True, slots=True)
-class _Enlarge:
+class _Enlarge(NoSurveys):
     operator: DenoiseUpscaleOperator
 
     @property
@@ -162,14 +159,6 @@ class _Enlarge:
             scale=Fraction(SCALE),
             bytes_per_pixel=6 * 12 * SCALE**2 + (0 if card is None else 4 * 160),
         )
-
-    def survey_frame(
-        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
-    ) -> FrameSurvey | None:
-        return None
-
-    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
-        return None
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
         operator, base = self.operator, window.previous[0]

@@ -8,17 +8,16 @@ from fractions import Fraction
 
 import numpy as np
 
-from wetgate.backends import BACKENDS, PRECISIONS, Session, apply_net, load_session
+from wetgate.backends import Session, apply_net, check_names, load_session
 from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError, UnsupportedImage
 from wetgate.operators.base import (
     Analysis,
     Footprint,
     FrameReader,
-    FrameSurvey,
     Judged,
+    NoSurveys,
     OperatorSpec,
-    PairSurvey,
     Pixels,
     Provenance,
     SourceFacts,
@@ -59,9 +58,7 @@ class ModelOperator:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be that of a model package, got {self.name!r}")
-        for name, known in (("backend", BACKENDS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}")
+        check_names(self.backend, self.precision)
 
     @property
     def spec(self) -> OperatorSpec:
@@ -130,20 +127,12 @@ def _footprint(card: ModelCard) -> Footprint:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(NoSurveys):
     operator: ModelOperator
 
     @property
     def footprint(self) -> Footprint:
         return self.operator.spec.footprint
-
-    def survey_frame(
-        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
-    ) -> FrameSurvey | None:
-        return None
-
-    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
-        return None
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
         source = window.center

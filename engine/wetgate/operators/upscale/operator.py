@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from wetgate.backends import BACKENDS, PRECISIONS, apply_net, load_session
+from wetgate.backends import apply_net, check_names, load_session
 from wetgate.color.shaper import signed_log, signed_log_inverse
 from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError
@@ -16,9 +16,8 @@ from wetgate.operators.base import (
     Analysis,
     Footprint,
     FrameReader,
-    FrameSurvey,
+    NoSurveys,
     OperatorSpec,
-    PairSurvey,
     Pixels,
     Provenance,
     SourceFacts,
@@ -90,9 +89,7 @@ class UpscaleOperator:
             raise ValueError(
                 f"back_projection must lie in 0-{_MOST_ROUNDS}, got {self.back_projection}"
             )
-        for name, known in (("backend", BACKENDS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}")
+        check_names(self.backend, self.precision)
 
     @property
     def spec(self) -> OperatorSpec:
@@ -160,20 +157,12 @@ class UpscaleOperator:
 
 
 @dataclass(frozen=True, slots=True)
-class _Upscale:
+class _Upscale(NoSurveys):
     operator: UpscaleOperator
 
     @property
     def footprint(self) -> Footprint:
         return self.operator.spec.footprint
-
-    def survey_frame(
-        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
-    ) -> FrameSurvey | None:
-        return None
-
-    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
-        return None
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         operator, small = self.operator, window.center
