@@ -129,6 +129,15 @@ def test_a_bundle_carries_models_over(say: Words, models: Path, tmp_path: Path) 
     assert say("add", str(written), "--name", "three")[0] == 6
 
 
+def test_a_bundle_of_a_shipped_model_names_a_way_that_works(say: Words, tmp_path: Path) -> None:
+    """`--name` picks from a bundle and does not rename, so it must not be the remedy."""
+    written = tmp_path / "shipped.wetgate-models"
+    code, out, _ = say("bundle", "wg-upscale2", "--out", str(written))
+    assert code == 0 and out.startswith("1 model in ")
+    code, _, err = say("add", str(written))
+    assert code == 6 and "comes with wetgate" in err and "another --name" not in err
+
+
 def test_foreign_weights_go_through_the_importer(
     say: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Path
 ) -> None:

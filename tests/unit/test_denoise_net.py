@@ -9,7 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from wetgate.model.box import Box
 from wetgate.operators.base import Provenance, SourceFacts
-from wetgate.operators.denoise.net import BLOCK, LIMIT, SPATIAL_PLANES, guarded, spatial_planes
+from wetgate.operators.deartifact import net as deartifact_net
+from wetgate.operators.denoise.net import (
+    BLOCK,
+    LIMIT,
+    NOTE,
+    SPATIAL_PLANES,
+    guarded,
+    spatial_planes,
+)
 from wetgate.operators.denoise.operator import DenoiseOperator
 from wetgate.operators.verbs import run_operator
 
@@ -95,6 +103,11 @@ def test_a_silent_network_leaves_the_fusion_of_the_second_pass(tmp_path: Path) -
     ours = run_operator(operator, shot, 5, facts=_facts())
     plain = run_operator(DenoiseOperator(radius=1, step=4, net="none"), shot, 5, facts=_facts())
     assert np.abs(ours - plain).max() < 0.4 * SIGMA
+
+
+@pytest.mark.parametrize("note", [NOTE, deartifact_net.NOTE])
+def test_notes_do_not_name_the_operator_which_the_engine_puts_before_them(note: str) -> None:
+    assert note.startswith("network held back")
 
 
 def test_corrections_are_bounded() -> None:

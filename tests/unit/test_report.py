@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -206,6 +207,12 @@ class TestPreview:
         assert abs(x - 200) <= 30
         assert abs(y - 120) <= 30
         assert len(set(corners)) == 2
+
+    def test_a_picture_one_pixel_wide_has_no_edges(self) -> None:
+        narrow = np.full((9, 1, 3), 0.5, np.float32)
+        with np.errstate(all="raise"), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert telling_details(narrow, narrow, 60)
 
 
 class TestPlot:

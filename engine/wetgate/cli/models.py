@@ -207,7 +207,8 @@ def bundle(
         raise output_error(error, target) from error
     size = target.stat().st_size
     output.event("bundle", path=target, bytes=size, models=names)
-    output.line(f"{len(names)} models in {target}, {format_bytes(size)}")
+    count = f"{len(names)} model{'s' if len(names) > 1 else ''}"
+    output.line(f"{count} in {target}, {format_bytes(size)}")
 
 
 app.command("quantize")(quantize)
@@ -234,7 +235,9 @@ def _add_bundle(
         )
     wanted = [card for card in cards if name in (None, card.name)]
     for card in wanted:
-        _check_free(card, accepted, overwrite)
+        _check_free(
+            card, accepted, overwrite, taken="it is here already; name another of the bundle"
+        )
     chosen = [card.name for card in wanted]
     return add_bundle(path, user_folder(), names=chosen, overwrite=overwrite)
 
@@ -251,8 +254,14 @@ def _add_folder(path: Path, name: str | None, accepted: bool, overwrite: bool) -
     return write_package(user_folder() / card.name, card, files, overwrite=overwrite)
 
 
-def _check_free(card: ModelCard, accepted: bool, overwrite: bool) -> None:
-    """Refuse a licence that was not accepted, and a name that something else has."""
+def _check_free(
+    card: ModelCard, accepted: bool, overwrite: bool, *, taken: str = "pass another --name"
+) -> None:
+    """Refuse a licence that was not accepted, and a name that something else has.
+
+    Args:
+        taken: the remedy where the name is that of a shipped model.
+    """
     from wetgate.weights import shipped_folder, user_folder
     from wetgate.weights.page import licence_line
 
@@ -262,7 +271,7 @@ def _check_free(card: ModelCard, accepted: bool, overwrite: bool) -> None:
         )
     if (shipped_folder() / card.name).exists():
         raise ModelLoadError(f"{card.name} is the name of a model that comes with wetgate",
-                             remedy="pass another --name")  # fmt: skip
+                             remedy=taken)  # fmt: skip
     if (user_folder() / card.name).exists() and not overwrite:
         raise ModelLoadError(
             f"there is a model {card.name} already", remedy="pass --overwrite, or remove it first"

@@ -51,7 +51,7 @@ _SEEN = 4.0
 _DOUBT, _REFUSED = 1.5, 2.5
 """RMS correction of a block in coding errors: from the first on it is faded out, from the second
 on it is gone. In the material of the training it stays under 1."""
-NOTE = "deartifact: network held back where it would change more than coding can have"
+NOTE = "network held back where it would change more than coding can have"
 
 
 @dataclass(frozen=True, slots=True)

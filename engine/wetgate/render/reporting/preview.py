@@ -81,7 +81,8 @@ def telling_details(
             gray = after[area].mean(axis=-1)
             # Clipped areas show nothing.
             shown = float(((gray > 0.04) & (gray < 0.96)).mean())
-            edges = float(np.abs(np.diff(gray, axis=1)).mean()) * shown
+            across = np.abs(np.diff(gray, axis=1))
+            edges = float(across.mean()) * shown if across.size else 0.0
             removed = float((after[area] - before[area]).std()) * shown / (edges + 0.01)
             scores.append((edges, removed, x, y))
     if not scores:
