@@ -143,6 +143,11 @@ class TemporalNet(Pass):
         if is_idle(analysis, facts) or self.operator.grain_keep == 1.0:
             return source
         noise = self.noise(analysis, facts)
+        if not noise.temporal:  # nothing to fuse: the spatial network had the last word
+            alone = tile_of(window, window.previous[_RADIUS])
+            if noise.clips:
+                alone = noise.to_pixels(noise.to_units(alone))
+            return with_grain(alone, source, self.operator.grain_keep)
         base, warped = passes.temporal_inputs(window, noise)
         sigma = noise.sigma(base)
         session = self.nets.session(self.nets.temporal)
