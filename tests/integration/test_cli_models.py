@@ -129,6 +129,21 @@ def test_a_bundle_carries_models_over(say: Words, models: Path, tmp_path: Path) 
     assert say("add", str(written), "--name", "three")[0] == 6
 
 
+@pytest.mark.parametrize("words", ["add", "bundle"])
+def test_a_models_folder_that_cannot_be_made_is_said_in_words(
+    say: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    made = make_package(tmp_path / "theirs", name="small")
+    source = made.folder
+    if words == "bundle":
+        source = tmp_path / "carry.wetgate-models"
+        assert say("bundle", str(made.folder), "--out", str(source))[0] == 0
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("WETGATE_MODELS", str(tmp_path / "file"))
+    code, _, err = say("add", str(source))
+    assert code == 5 and "WETGATE_MODELS" in err and str(tmp_path / "file") in err
+
+
 def test_a_bundle_of_a_shipped_model_names_a_way_that_works(say: Words, tmp_path: Path) -> None:
     """`--name` picks from a bundle and does not rename, so it must not be the remedy."""
     written = tmp_path / "shipped.wetgate-models"

@@ -7,6 +7,7 @@ user's data folder. Nothing is ever downloaded.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import platformdirs
 
-from wetgate.model.errors import ModelLoadError, WetgateError
+from wetgate.model.errors import DiskFull, ModelLoadError, OutputError, WetgateError
 from wetgate.weights.card import CARD_NAME, ModelCard
 
 _MAX_CARD_BYTES = 8 << 20
@@ -173,7 +174,7 @@ def write_package(
 
     Raises:
         ModelLoadError: the folder exists and `overwrite` is not set, or the card is not sound.
-        OSError: it cannot be written.
+        OutputError, DiskFull: it cannot be written.
     """
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     card = replace(card, files=digests)
@@ -181,9 +182,9 @@ def write_package(
         raise ModelLoadError(
             "there is a model already", path=folder, remedy="remove it first, or choose a name"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temp = folder.parent / f".{folder.name}.{secrets.token_hex(6)}"
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         temp.mkdir()
         for name, data in files.items():
             _write_synced(temp / name, data)
@@ -195,6 +196,13 @@ def write_package(
             shutil.rmtree(old)
         else:
             temp.rename(folder)
+    except OSError as error:
+        kind = DiskFull if error.errno == errno.ENOSPC else OutputError
+        raise kind(
+            error.strerror or str(error),
+            path=folder,
+            remedy="free space, or set WETGATE_MODELS to a folder that you may write to",
+        ) from error
     finally:
         if temp.exists():
             shutil.rmtree(temp, ignore_errors=True)
