@@ -79,3 +79,24 @@ def test_pixels_survive_the_way_to_noise_units_and_back() -> None:
     pixels = np.random.default_rng(0).random((9, 11, 3), dtype=np.float32) * 1.1 - 0.05
     back = noise.to_pixels_biased(noise.to_units(pixels))
     assert np.abs(back - pixels).max() < 2e-5
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_no_sample_moves_farther_than_noise_can(clips: bool) -> None:
+    """A lone light of 400 in blue, taken for noise, must not come back as 9000."""
+    analysis = {
+        "channels": [{"variance": [4e-4, 0.0, 0.0], "range": [0.0, 1.0], "clips": [clips, clips]}]
+        * 3,
+        "spectrum": [[1.0] * 64] * 3,
+        "luma": [-10.0, 10.0],
+        "temporal": True,
+    }
+    noise = shot_noise(analysis, 1.0)
+    source = np.full((2, 2, 3), 0.5, np.float32)
+    clean = source + np.array([0.1, -0.13, 9000.0], np.float32)
+    out = noise.bounded(clean, source)
+    if clips:  # what clipping lifted is put back by more than that
+        assert out is clean
+        return
+    assert np.allclose(out[0, 0], [0.6, 0.5 - 6 * 0.02, 0.5 + 6 * 0.02], atol=1e-4)
+    assert np.array_equal(noise.bounded(source, source), source)

@@ -147,7 +147,7 @@ class TemporalNet(Pass):
             alone = tile_of(window, window.previous[_RADIUS])
             if noise.clips:
                 alone = noise.to_pixels(noise.to_units(alone))
-            return with_grain(alone, source, self.operator.grain_keep)
+            return with_grain(noise.bounded(alone, source), source, self.operator.grain_keep)
         base, warped = passes.temporal_inputs(window, noise)
         sigma = noise.sigma(base)
         session = self.nets.session(self.nets.temporal)
@@ -166,7 +166,9 @@ class TemporalNet(Pass):
         if noise.clips:
             clean = noise.to_pixels(noise.to_units(clean))
         return Judged(
-            with_grain(clean, source, self.operator.grain_keep), None, _notes(session, held)
+            with_grain(noise.bounded(clean, source), source, self.operator.grain_keep),
+            None,
+            _notes(session, held),
         )
 
 

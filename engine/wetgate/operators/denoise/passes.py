@@ -37,6 +37,10 @@ AGREEMENT = 0.04
 """Variance left after two passes, low-passed, as a share of the noise's: what two frames may
 differ by and still show the same."""
 
+MOST_REMOVED = 6.0
+"""Deviations of the noise that a sample may move by. Of normal noise one sample in 500 million
+lies beyond."""
+
 Planes = NDArray[np.float32]
 """float32 `(channel, height, width)` in noise units; channel 0 is luma."""
 
@@ -95,6 +99,19 @@ class ShotNoise:
             x = np.linspace(float(low), float(high), table.size)
             out[..., c] = np.interp(signal[..., c], x, table)
         return out
+
+    def bounded(self, clean: Pixels, source: Pixels) -> Pixels:
+        """Take away no more than noise can be: `MOST_REMOVED` deviations at every sample.
+
+        Far beyond the range it was measured on the law of the noise is a guess, and there a lone
+        light could be taken for noise and come back in another color. Where the source cut noise
+        off this does not apply: it holds no such light, and what clipping lifted is put back.
+        """
+        if self.clips:
+            return clean
+        most = np.float32(MOST_REMOVED) * self.sigma(source)
+        limited: Pixels = np.minimum(np.maximum(clean, source - most), source + most)
+        return limited
 
 
 def stacked(curves: Sequence[Curve]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -151,7 +151,7 @@ class ThirdPass(Pass):
         planes = passes.third_pass(window, noise)
         tile = window.tile.within(window.region)
         clean = noise.to_pixels(np.ascontiguousarray(planes[:, tile[0], tile[1]]))
-        return with_grain(clean, source, self.operator.grain_keep)
+        return with_grain(noise.bounded(clean, source), source, self.operator.grain_keep)
 
 
 def with_grain(clean: Pixels, source: Pixels, keep: float) -> Pixels:
