@@ -218,3 +218,18 @@ def test_a_network_of_another_kind_is_refused(folder: Path) -> None:
 def test_wrong_parameters_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(RecipeError, match="upscale"):
         make_operator("upscale", params)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("net", ["none", "auto"])
+def test_a_small_hard_light_may_double_in_light_and_nothing_turns_negative(
+    scale: int, net: str
+) -> None:
+    light = np.full((24, 28, 3), 0.1, np.float32)
+    light[10:12, 12:14] = 1000.0
+    light[17, 6] = 0.001
+    out = signed_log_inverse(
+        run(UpscaleOperator(scale=scale, net=net), signed_log(light), log=True)
+    )
+    assert 900.0 < out.max() < 2000.0
+    assert out.min() >= 0.0

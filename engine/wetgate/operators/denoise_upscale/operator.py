@@ -35,6 +35,7 @@ from wetgate.operators.upscale.operator import (
     enlarged,
     finish,
     finish_reach,
+    limits_in_light,
 )
 from wetgate.operators.upscale.resample import LIMIT_REACH, enlarge, interleave, limit, limits
 from wetgate.weights.card import ModelCard
@@ -187,7 +188,7 @@ class _Enlarge(NoSurveys):
         base = window.previous[0]
         inner = window.tile.grown(finish_reach(rounds))
         phases = enlarged(base, window.region, inner, SCALE, "lanczos")
-        low, high = limits(base, MARGIN)
+        low, high = limits_in_light(base) if facts.is_log_working else limits(base, MARGIN)
         rows, columns = inner.within(window.region)
         bounds = low[rows, columns], high[rows, columns]
         finish(phases, base[rows, columns], bounds, rounds, facts.is_log_working)

@@ -176,7 +176,7 @@ class _Upscale(NoSurveys):
             change = apply_net(session, seen_by_net(small), origin=origin)
             rows, columns = inner.within(window.region)
             phases += correction(change, operator.scale, small.shape[2])[:, :, rows, columns]
-        low, high = limits(small, MARGIN)
+        low, high = limits_in_light(small) if facts.is_log_working else limits(small, MARGIN)
         rows, columns = inner.within(window.region)
         bounds = low[rows, columns], high[rows, columns]
         finish(phases, small[rows, columns], bounds, operator.back_projection, facts.is_log_working)
@@ -194,6 +194,19 @@ def enlarged(small: Pixels, region: Box, inner: Box, scale: int, method: Method)
     rows, columns = inner.grown(RADIUS).within(region)
     cut = slice(RADIUS, RADIUS + inner.height), slice(RADIUS, RADIUS + inner.width)
     return enlarge(small[rows, columns], scale, method)[:, :, cut[0], cut[1]]
+
+
+def limits_in_light(small: Pixels) -> tuple[Pixels, Pixels]:
+    """Return the `limits` for wetgate's log encoding of scene-linear.
+
+    Standing out by as much again on a log scale squares a light: 1000 beside 1 would allow
+    1,000,000. So a peak is measured in light, and where nothing around is negative nothing may
+    become so.
+    """
+    low, high = limits(small, MARGIN)
+    lowest, _ = limits(small, 0.0)
+    _, brightest = limits(signed_log_inverse(small), MARGIN)
+    return np.maximum(low, np.minimum(lowest, 0)), np.minimum(high, signed_log(brightest))
 
 
 def seen_by_net(small: Pixels) -> Pixels:
