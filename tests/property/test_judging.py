@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from support.clips import MemoryClip, make_frame, moving_clip
-from support.operators import Guarded, Invert, Lift, OneStage, TwoGuarded
+from support.operators import Guarded, Invert, Lift, OneStage, TwoGuarded, inner
 from wetgate.io.ranges import FrameRange
 from wetgate.model.errors import BackendError
 from wetgate.operators.base import (
@@ -19,6 +19,7 @@ from wetgate.operators.base import (
     SourceFacts,
     Window,
 )
+from wetgate.operators.verbs import judge_operator
 from wetgate.render.bound import GENERATIVE, BoundStep, chain_reach
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import Encoding
@@ -116,6 +117,63 @@ def test_notes_of_inner_stages_belong_to_their_frame_and_their_classes_do_not_co
         assert done.notes == (f"twice: made for frame {number}",)
         assert done.network_off == 0.0 and done.touched is None
         assert finish(ramp(), [TwoGuarded()], [number])[number].notes == done.notes
+
+
+@dataclass(frozen=True)
+class _Relay(OneStage):
+    """Passes on what the stage before said of its own pixels and of those one frame on."""
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
+        tile = window.tile.within(window.region)
+        before = window.previous_classes
+        assert len(before) == len(window.previous) == 3
+        here, there = (
+            np.full(window.center.shape[:2], Provenance.INFERRED, np.uint8) if c is None else c
+            for c in before[1:]
+        )
+        beyond = max(0, -window.region.x0)
+        assert np.array_equal(here[:, :beyond], here[:, beyond + 1 : 2 * beyond + 1][:, ::-1])
+        return Judged(window.previous[1][tile] + np.float32(1), np.minimum(here, there)[tile])
+
+
+@dataclass(frozen=True)
+class _Relayed(TwoGuarded):
+    @property
+    def stages(self) -> tuple[OneStage, ...]:
+        return (_Odd(), _Relay(radius=1, halo=4))
+
+
+@dataclass(frozen=True)
+class _Odd(OneStage):
+    """Has something to say of odd frames only: where they are bright."""
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
+        x = window.center[inner(window)]
+        classes = np.where(x[..., 0] > 0.5, Provenance.FILTERED, Provenance.INFERRED)
+        return Judged(x, classes.astype(np.uint8) if window.number % 2 else None)
+
+
+@pytest.mark.parametrize("tile", [(999, 999), (7, 3)])
+def test_a_stage_is_told_the_classes_of_the_one_before(tile: tuple[int, int]) -> None:
+    done = finish(ramp(), [_Relayed()], [1, 2, 3], tile=tile, workers=2)
+    bright = np.broadcast_to(np.arange(100) > 50, (20, 100))
+    for number in (1, 2, 3):  # frame 4 does not exist: frame 3 sees itself in its place
+        touched = done[number].touched
+        assert touched is not None and np.array_equal(touched == 3, bright)
+        want = run_judged(_Relayed(), ramp(), number)
+        assert np.array_equal(touched, want)
+    assert done[2].network_off == pytest.approx(0.49)
+
+
+def run_judged(operator: Operator, clip: MemoryClip, number: int) -> np.ndarray:
+    frames = {n: clip.load(n).frame.pixels for n in clip.frames}
+    height, width, channels = frames[number].shape
+    facts = SourceFacts(
+        sample_type="float", width=width, height=height, channels=channels, is_log_working=False
+    )
+    judged = judge_operator(operator, frames, number, facts=facts, analysis={})
+    assert judged.classes is not None
+    return judged.classes
 
 
 def test_notes_do_not_depend_on_the_split() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from wetgate.backends import Session
 from wetgate.model.box import Box
 from wetgate.operators.base import Provenance, SourceFacts
 from wetgate.operators.deartifact import net as deartifact_net
@@ -19,7 +20,7 @@ from wetgate.operators.denoise.net import (
     spatial_planes,
 )
 from wetgate.operators.denoise.operator import DenoiseOperator
-from wetgate.operators.verbs import run_operator
+from wetgate.operators.verbs import judge_operator, run_operator
 
 from tests.support.nets import make_package
 
@@ -121,14 +122,15 @@ def test_corrections_are_bounded() -> None:
 def test_white_noise_passes_and_a_removed_edge_is_refused() -> None:
     base, sigma = _picture(), np.full((SIZE, SIZE, 3), SIGMA, np.float32)
     change = 0.3 * _noise(3)
-    out, held = guarded(base, change, base + change + _noise(4), sigma, Box.of_size(SIZE, SIZE))
-    assert not held
+    out, weight = guarded(base, change, base + change + _noise(4), sigma, Box.of_size(SIZE, SIZE))
+    assert weight is None
     assert np.array_equal(out, base + change)
 
     noisy = base + change + _noise(4)
     noisy[24:56, 24:56] += 4 * SIGMA  # something in the source that the result does not have
-    out, held = guarded(base, change, noisy, sigma, Box.of_size(SIZE, SIZE))
-    assert held
+    out, weight = guarded(base, change, noisy, sigma, Box.of_size(SIZE, SIZE))
+    assert weight is not None
+    assert (weight[32:48, 32:48] == 0).all() and (weight[:8] == 1).all()
     assert np.array_equal(out[32:48, 32:48], base[32:48, 32:48])
     assert np.array_equal(out[:8], (base + change)[:8])
 
@@ -139,14 +141,74 @@ def test_the_guard_does_not_depend_on_the_region(offset: tuple[int, int]) -> Non
     base, sigma = _picture(size), np.full((size, size, 3), SIGMA, np.float32)
     change, noisy = 0.3 * _noise(3, size), _picture(size) + _noise(4, size)
     noisy[50:80, 60:90] += 3.2 * SIGMA
-    whole, held = guarded(base, change, noisy, sigma, Box.of_size(size, size))
-    assert held
+    whole, weight = guarded(base, change, noisy, sigma, Box.of_size(size, size))
+    assert weight is not None
     y, x = offset
     part = np.s_[y : y + 100, x : x + 90]
     region = Box(x, y, x + 90, y + 100)
     some, _ = guarded(base[part], change[part], noisy[part], sigma[part], region)
     inner = np.s_[2 * BLOCK : 100 - 2 * BLOCK, 2 * BLOCK : 90 - 2 * BLOCK]
     assert np.array_equal(some[inner], whole[part][inner])
+
+
+REFUSED = Box(16, 16, 64, 64)
+"""Whole blocks of the guard. Weights run between the middles of blocks, so the first and the last
+pixel without any correction are `BLOCK / 2` inside."""
+
+
+def _loud_inside(
+    session: object, planes: NDArray[np.float32], region: Box, sigma: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """A network that asks for more than noise can explain inside the box."""
+    change = np.full_like(sigma, 0.3) * sigma
+    loud = REFUSED.intersect(region)
+    if not loud.is_empty:
+        change[loud.within(region)] *= 6
+    return change
+
+
+@pytest.mark.parametrize("frames", [range(3, 8), range(5, 6)], ids=["shot", "lone frame"])
+def test_classes_say_which_pixels_no_network_had_a_word_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: range
+) -> None:
+    monkeypatch.setattr("wetgate.operators.denoise.net._run", _loud_inside)
+    shot = {n: _picture() + _noise(n) for n in frames}
+    operator = _operator(tmp_path)
+    done = judge_operator(operator, shot, 5, facts=_facts())
+    assert done.classes is not None
+    assert set(np.unique(done.classes)) == {Provenance.FILTERED, Provenance.INFERRED}
+    filtered = done.classes == Provenance.FILTERED
+    first, last = REFUSED.x0 + BLOCK // 2, REFUSED.x1 - BLOCK // 2
+    assert filtered[first + 4 : last - 4, first + 4 : last - 4].all()
+    filtered_outside = filtered.copy()
+    filtered_outside[first:last, first:last] = False
+    assert not filtered_outside.any()
+
+    # The oracle: what is called classical is what the classical passes make.
+    plain = run_operator(operator.without_network(), shot, 5, facts=_facts())
+    apart = np.abs(done.pixels - plain).max(axis=2)
+    assert apart[filtered].max() < 0.1 * SIGMA < 0.2 * SIGMA < np.median(apart[~filtered])
+
+    parts = judge_operator(operator, shot, 5, facts=_facts(), tile=(SIZE, 40))
+    assert np.array_equal(parts.classes, done.classes)
+
+
+def test_a_pixel_fused_from_what_a_network_made_is_not_called_classical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spatial network is refused nowhere, the temporal one in a box: all is inferred."""
+
+    def run(
+        session: Session, planes: NDArray[np.float32], region: Box, sigma: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        if session.card.task == "denoise":
+            return np.asarray(0.3 * sigma, np.float32)
+        return _loud_inside(session, planes, region, sigma)
+
+    monkeypatch.setattr("wetgate.operators.denoise.net._run", run)
+    shot = {n: _picture() + _noise(n) for n in range(3, 8)}
+    done = judge_operator(_operator(tmp_path), shot, 5, facts=_facts())
+    assert NOTE in done.notes and done.classes is None
 
 
 def test_planes_are_finite_and_small_on_hdr() -> None:

@@ -126,7 +126,8 @@ class Judged:
         classes: uint8 `(h, w)` of `Provenance` values, the size of `pixels`, none above the class
             of the operator's spec; None when that holds for all of them. `UNTOUCHED` is for
             pixels that were looked at and left alone, a lower class where a network was not
-            asked. Read from the last stage of an operator only.
+            asked. Those of the last stage mark the pixels of the step; those of any other stage
+            are handed to the stage after it, which alone knows what it makes of those pixels.
         notes: short sentences for the report, such as why a network was not asked; the engine
             tells each once a frame.
     """
@@ -153,6 +154,9 @@ class Window:
             Reflected (edge pixel not repeated) where `region` reaches beyond the frame.
         previous: output of the stage before, same shapes, rounded to half unless that stage's
             footprint asks for `exact_output`; empty for the first stage.
+        previous_classes: what the stage before said of each pixel of `previous`, uint8 `(h, w)`;
+            None for a frame of which it said nothing: all of it is of the operator's own class.
+            Empty for the first stage, or where it said nothing at all.
         valid: False where a neighbor does not exist, could not be read or lies beyond a cut;
             its arrays are then those of the center and must not be used as evidence.
         pairs: `survey_pair(center, k)` for every valid neighbor k, else None (center: None).
@@ -169,6 +173,7 @@ class Window:
     region: Box
     tile: Box
     frame: Box
+    previous_classes: tuple[NDArray[np.uint8] | None, ...] = ()
 
     @property
     def center(self) -> Pixels:

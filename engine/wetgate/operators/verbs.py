@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wetgate.model.box import Box
 from wetgate.operators.base import (
     Analysis,
+    Judged,
     Operator,
     Pixels,
     SourceFacts,
@@ -36,6 +37,21 @@ def run_operator(
         frames: working-encoding frames of one shot by number.
         tile: width and height of the tiles; None for one tile of the whole frame.
     """
+    return judge_operator(
+        operator, frames, number, facts=facts, analysis=analysis, tile=tile
+    ).pixels
+
+
+def judge_operator(
+    operator: Operator,
+    frames: Mapping[int, Pixels],
+    number: int,
+    *,
+    facts: SourceFacts,
+    analysis: Analysis | None = None,
+    tile: tuple[int, int] | None = None,
+) -> Judged:
+    """Run an operator as `run_operator` does and return what its last stage said as well."""
     if analysis is None:
         numbers = sorted(frames)
         analysis = operator.analyse(lambda n: frames[n], numbers, facts)
@@ -117,7 +133,7 @@ def _stage_output(
     facts: SourceFacts,
     analysis: Analysis,
     tile: tuple[int, int] | None,
-) -> Pixels:
+) -> Judged:
     stage = operator.stages[index]
     radius, halo = stage.footprint.temporal_radius, stage.footprint.halo
     numbers = [n if n in frames else None for n in range(number - radius, number + radius + 1)]
@@ -125,18 +141,21 @@ def _stage_output(
     used = [number if n is None else n for n in numbers]
     inputs = [frames[n] for n in used]
     before: list[Pixels] = []
+    said: list[NDArray[np.uint8] | None] = []
     if index:
         made = {
             n: _stage_output(operator, index - 1, frames, n, facts, analysis, tile)
             for n in set(used)
         }
+        said = [made[n].classes for n in used]
+        pixels = {n: m.pixels for n, m in made.items()}
         if not operator.stages[index - 1].footprint.exact_output:
             limit = np.float32(65504)
-            made = {
+            pixels = {
                 n: np.clip(m, -limit, limit).astype(np.float16).astype(np.float32)
-                for n, m in made.items()
+                for n, m in pixels.items()
             }
-        before = [made[n] for n in used]
+        before = [pixels[n] for n in used]
     surveys = [stage.survey_frame(f, analysis, facts) for f in (before or inputs)]
     here = surveys[radius]
     pairs: list[object | None] = [None] * len(used)
@@ -147,6 +166,9 @@ def _stage_output(
     scale = stage.footprint.scale
     shape = int(facts.height * scale), int(facts.width * scale), inputs[radius].shape[2]
     out = np.empty(shape, np.float32)
+    classes = np.full(shape[:2], operator.spec.provenance, np.uint8)
+    judged = False
+    notes: dict[str, None] = {}
     for box in whole.tiles(*(tile or whole.size)):
         region = box.grown(halo)
         window = Window(
@@ -158,10 +180,25 @@ def _stage_output(
             region=region,
             tile=box,
             frame=whole,
+            previous_classes=_cut_classes(said, region),
         )
         x0, y0, x1, y1 = (int(edge * scale) for edge in (box.x0, box.y0, box.x1, box.y1))
-        out[y0:y1, x0:x1] = pixels_of(stage(window, analysis, facts))
-    return out
+        result = stage(window, analysis, facts)
+        out[y0:y1, x0:x1] = pixels_of(result)
+        if isinstance(result, Judged):
+            notes.update(dict.fromkeys(result.notes))
+            if result.classes is not None:
+                classes[y0:y1, x0:x1], judged = result.classes, True
+    return Judged(out, classes if judged else None, tuple(notes))
+
+
+def _cut_classes(
+    frames: Sequence[NDArray[np.uint8] | None], region: Box
+) -> tuple[NDArray[np.uint8] | None, ...]:
+    planes = [
+        None if f is None else _cut([f[..., None].astype(np.float32)], region) for f in frames
+    ]
+    return tuple(None if p is None else p[0][..., 0].astype(np.uint8) for p in planes)
 
 
 def _cut(frames: Sequence[Pixels], region: Box) -> tuple[Pixels, ...]:

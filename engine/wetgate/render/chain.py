@@ -20,7 +20,16 @@ from wetgate.render.analysis import ShotAnalyses
 from wetgate.render.bound import BoundStep, reach_of
 from wetgate.render.canvas import pad_marks, padded, scaled_box, sizes_of
 from wetgate.render.frames import canvas_of
-from wetgate.render.judging import FrameNotes, Marks, TileDone, gather_notes, take_apart
+from wetgate.render.judging import (
+    FrameNotes,
+    Marks,
+    MarksPlane,
+    TileDone,
+    gather_classes,
+    gather_notes,
+    joined_classes,
+    take_apart,
+)
 from wetgate.render.shelf import Shelf, ShelvedFrame
 from wetgate.render.step_output import ResizedOutput, StepOutput, Stepped
 from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
@@ -89,6 +98,7 @@ class Chain:
         self.sizes = sizes_of([step.scale for step in steps])
         self._inputs: dict[tuple[int, int], _StepInput] = {}
         self._outputs: dict[tuple[int, int, int], Plane] = {}
+        self._classes: dict[tuple[int, int, int], MarksPlane | None] = {}
         self._notes: dict[tuple[int, int, int], FrameNotes] = {}
         self._surveys = Surveys(workers, wide=wide)
 
@@ -154,6 +164,7 @@ class Chain:
             _drop_input(self._inputs.pop((i, n)), owned=i > 0)
         for key in [k for k in self._outputs if not near(k[2], reach.stage_output[k[0], k[1]])]:
             self._outputs.pop(key).release()
+            del self._classes[key]
         self._notes = {k: v for k, v in self._notes.items() if near(k[2], reach.source)}
         self._surveys.retain(lambda key, n: near(n, reach.stage[key]))
         self._shelf.retain(lambda n: near(n, reach.source))
@@ -265,9 +276,12 @@ class Chain:
             def write(window: Window, judged: Judged) -> TileDone:
                 tile = window.tile.within(window.frame)
                 out[tile] = judged.pixels if exact else to_half(judged.pixels)
-                return TileDone(box=window.tile, written=True, notes=judged.notes)
+                return TileDone(
+                    box=window.tile, written=True, marks=judged.classes, notes=judged.notes
+                )
 
-            self._run_tiles(index, stage, number, source, write)
+            done = self._run_tiles(index, stage, number, source, write)
+            self._classes[key] = joined_classes(self.steps[index], done, shape)
             plane = self._outputs[key] = self._store.keep_array(out)
         return plane
 
@@ -308,11 +322,13 @@ class Chain:
         last = stage_index == len(step.stages) - 1
         scale = self.sizes.scales[index] if last else Fraction(1)
         numbers = [number if n is None else n for n in around]
+        classes = {n: self._classes.get((index, stage_index - 1, n)) for n in planes}
 
         def run(tile: Box) -> TileDone:
             region = tile.grown(footprint.halo)
             inputs = {n: gather(plane, region) for n, (plane, _) in planes.items()}
             previous = {n: gather(p, region) for n, (_, p) in planes.items() if p is not None}
+            said = {n: gather_classes(plane, region) for n, plane in classes.items()}
             window = Window(
                 number=number,
                 pixels=tuple(inputs[n] for n in numbers),
@@ -322,6 +338,7 @@ class Chain:
                 region=region,
                 tile=tile,
                 frame=frame,
+                previous_classes=tuple(said[n] for n in numbers) if previous else (),
             )
             made = scaled_box(tile, scale)
             shape = (made.height, made.width, facts.channels)

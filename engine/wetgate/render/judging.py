@@ -12,6 +12,7 @@ from wetgate.model.box import Box
 from wetgate.model.errors import BackendError
 from wetgate.operators.base import Judged, Pixels, Provenance
 from wetgate.render.bound import GENERATIVE, BoundStep
+from wetgate.render.windows import gather
 
 Marks = NDArray[np.uint8]
 """Provenance class of each pixel, with the bit `GENERATIVE`; 0 is untouched."""
@@ -94,6 +95,49 @@ def marks_of(step: BoundStep, classes: NDArray[np.uint8] | None) -> Marks:
     if step.invents:
         marks = np.where(marks == own, marks | np.uint8(GENERATIVE), marks)
     return marks
+
+
+class MarksPlane:
+    """Marks as a plane, to be cut or resized like one; 8-bit values are exact in float32."""
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return `(height, width, 1)`."""
+        height, width = self._marks.shape
+        return height, width, 1
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        """Return rows of marks."""
+        return self._marks[start:stop, :, None].astype(np.float32)
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+def joined_classes(
+    step: BoundStep, done: Sequence[TileDone], shape: tuple[int, int, int]
+) -> MarksPlane | None:
+    """Return what an inner stage said of each pixel of a frame; None when it said nothing.
+
+    Args:
+        done: tiles whose `marks` are the classes as the stage gave them.
+    """
+    if all(tile.marks is None for tile in done):
+        return None
+    height, width, _ = shape
+    classes = np.full((height, width), step.spec.provenance, np.uint8)
+    for tile in done:
+        if tile.marks is not None:
+            classes[tile.box.within(Box.of_size(width, height))] = tile.marks
+    return MarksPlane(classes)
+
+
+def gather_classes(plane: MarksPlane | None, region: Box) -> NDArray[np.uint8] | None:
+    """Cut the classes of a region, which may reach beyond the frame."""
+    return None if plane is None else gather(plane, region)[..., 0].astype(np.uint8)
 
 
 def count_guarded(step: BoundStep, classes: NDArray[np.uint8] | None) -> int:

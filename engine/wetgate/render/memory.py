@@ -304,7 +304,8 @@ def _held_bytes(size: FrameSize, steps: Sequence[_Step], converted: Sequence[boo
             held += window * color
         for s, stage in enumerate(step.stages[:-1]):
             bytes_ = color if stage.exact_output else color // 2
-            held += (2 * reach.stage_output[i, s] + 1) * bytes_
+            classes = sizes[i].pixels  # what the stage may say of each of its pixels
+            held += (2 * reach.stage_output[i, s] + 1) * (bytes_ + classes)
     return held
 
 

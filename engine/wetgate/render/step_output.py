@@ -17,7 +17,7 @@ from wetgate.operators.base import Judged, Pixels, Provenance, Resamples, Window
 from wetgate.render.bound import BoundStep
 from wetgate.render.canvas import ResizedPlane, scaled_box
 from wetgate.render.encoding import compose, compose_resized
-from wetgate.render.judging import Marks, TileDone, count_guarded, marks_of
+from wetgate.render.judging import Marks, MarksPlane, TileDone, count_guarded, marks_of
 from wetgate.render.store import Plane
 from wetgate.render.windows import gather, gather_if
 
@@ -148,7 +148,7 @@ class ResizedOutput(StepOutput):
         height, width, _ = self.out.shape
         touched = np.zeros((height, width), np.uint8)
         if self.touched is not None:
-            before = ResizedPlane(_MarksPlane(self.touched), self.scale, "nearest")
+            before = ResizedPlane(MarksPlane(self.touched), self.scale, "nearest")
             touched[...] = before.rows(0, height)[..., 0].astype(np.uint8)
         frame = Box.of_size(width, height)
         for tile in done:
@@ -174,24 +174,6 @@ class ResizedOutput(StepOutput):
 
 
 _ZERO = np.uint8(0)
-
-
-class _MarksPlane:
-    """Marks as a plane, so that they are resized like one; 8-bit values are exact in float32."""
-
-    def __init__(self, marks: Marks) -> None:
-        self._marks = marks
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        height, width = self._marks.shape
-        return height, width, 1
-
-    def rows(self, start: int, stop: int) -> Pixels:
-        return self._marks[start:stop, :, None].astype(np.float32)
-
-    def release(self) -> None:
-        """Nothing is held."""
 
 
 def _differs(a: Pixels, b: Pixels) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

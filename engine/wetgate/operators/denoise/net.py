@@ -23,6 +23,7 @@ from wetgate.operators.base import (
     Judged,
     NoSurveys,
     Pixels,
+    Provenance,
     SourceFacts,
     Window,
 )
@@ -110,9 +111,10 @@ class SpatialNet(NoSurveys):
         color = (_color(p) for p in (base, noisy, sigma))
         planes = spatial_planes(*color, flatness=noise.flatness)
         change = _run(session, planes, seen, sigma)
-        out, held = guarded(base, change, noisy, sigma, seen)
-        clean = np.ascontiguousarray(out[window.tile.within(seen)])
-        return Judged(clean, None, _notes(session, held))
+        out, weight = guarded(base, change, noisy, sigma, seen)
+        tile = window.tile.within(seen)
+        classes = _classes(None if weight is None else weight[tile] > 0)
+        return Judged(np.ascontiguousarray(out[tile]), classes, _notes(session, weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ class TemporalNet(Pass):
             alone = tile_of(window, window.previous[_RADIUS])
             if noise.clips:
                 alone = noise.to_pixels(noise.to_units(alone))
-            return with_grain(noise.bounded(alone, source), source, self.operator.grain_keep)
+            clean = with_grain(noise.bounded(alone, source), source, self.operator.grain_keep)
+            return Judged(clean, _tile_classes(window))
         base, warped = passes.temporal_inputs(window, noise)
         sigma = noise.sigma(base)
         session = self.nets.session(self.nets.temporal)
@@ -161,14 +164,15 @@ class TemporalNet(Pass):
         planes = np.ascontiguousarray(planes[:, rows][:, :, columns])
         cut = np.ix_(rows, columns)
         change = _run(session, planes, inner, sigma[cut])
-        out, held = guarded(base[cut], change, window.center[cut], sigma[cut], inner)
-        clean = np.ascontiguousarray(out[window.tile.within(inner)])
+        out, weight = guarded(base[cut], change, window.center[cut], sigma[cut], inner)
+        tile = window.tile.within(inner)
+        clean = np.ascontiguousarray(out[tile])
         if noise.clips:
             clean = noise.to_pixels(noise.to_units(clean))
         return Judged(
             with_grain(noise.bounded(clean, source), source, self.operator.grain_keep),
-            None,
-            _notes(session, held),
+            None if weight is None else _classes(_fused_by_net(window) | (weight[tile] > 0)),
+            _notes(session, weight),
         )
 
 
@@ -257,7 +261,7 @@ def correction_limit(sigma: Pixels) -> Pixels:
 
 def guarded(
     base: Pixels, change: Pixels, noisy: Pixels, sigma: Pixels, region: Box
-) -> tuple[Pixels, bool]:
+) -> tuple[Pixels, NDArray[np.float32] | None]:
     """Add the bounded correction where the residual it leaves looks like the noise.
 
     A block whose residual holds more than `_DOUBT` times the variance of the model, or whose
@@ -270,7 +274,8 @@ def guarded(
         region: the box of the arrays, px of the full frame.
 
     Returns:
-        the pixels, and whether the correction was held back anywhere.
+        the pixels, and the share of the correction that each of them got, `(h, w)`; None when
+        it was not held back anywhere.
     """
     limit = correction_limit(sigma)
     change = np.minimum(np.maximum(change, -limit), limit)
@@ -280,7 +285,7 @@ def guarded(
     top, side = -region.y0 % BLOCK, -region.x0 % BLOCK
     rows, columns = (region.height - top) // BLOCK, (region.width - side) // BLOCK
     if rows < 1 or columns < 1:
-        return base + change, False
+        return base + change, None
 
     def blocks(values: NDArray[np.float64]) -> NDArray[np.float64]:
         whole = values[top : top + rows * BLOCK, side : side + columns * BLOCK]
@@ -289,10 +294,10 @@ def guarded(
     worst = np.maximum(blocks(left), 1.0 + blocks(moved))
     trust = np.clip((_REFUSED - worst) / (_REFUSED - _DOUBT), 0.0, 1.0)
     if trust.min() == 1.0:
-        return base + change, False
+        return base + change, None
     weight = _between(trust, np.arange(region.height) - top, np.arange(region.width) - side)
     held: Pixels = base + change * weight[..., None]
-    return held, True
+    return held, weight
 
 
 def _between(
@@ -348,7 +353,31 @@ def _reflect_into(inner: Box, window: Window) -> tuple[NDArray[np.intp], NDArray
     )
 
 
-def _notes(session: Session, held: bool) -> tuple[str, ...]:
+def _classes(inferred: NDArray[np.bool_] | None) -> NDArray[np.uint8] | None:
+    """Return the classes of pixels; None where a network had a word on every one of them."""
+    if inferred is None or inferred.all():
+        return None
+    return np.where(inferred, Provenance.INFERRED, Provenance.FILTERED).astype(np.uint8)
+
+
+def _tile_classes(window: Window) -> NDArray[np.uint8] | None:
+    classes, tile = _near_classes(window)[1], window.tile.within(window.region)
+    return None if classes is None else _classes(classes[tile] == Provenance.INFERRED)
+
+
+def _near_classes(window: Window) -> tuple[NDArray[np.uint8] | None, ...]:
+    return window.previous_classes[_RADIUS - 1 : _RADIUS + 2] or (None, None, None)
+
+
+def _fused_by_net(window: Window) -> NDArray[np.bool_]:
+    """Return where the fusion holds what the spatial network made, pixels of the tile."""
+    near = _near_classes(window)
+    shape = window.center.shape[:2]
+    marked = [np.ones(shape, np.bool_) if c is None else c == Provenance.INFERRED for c in near]
+    return passes.fused_marks(window, marked)[window.tile.within(window.region)]
+
+
+def _notes(session: Session, weight: NDArray[np.float32] | None) -> tuple[str, ...]:
     choice = session.choice
     notes = (*session.notes, *([str(choice)] if choice.fell_back else []))
-    return (*notes, NOTE) if held else notes
+    return notes if weight is None else (*notes, NOTE)

@@ -212,6 +212,46 @@ def temporal_inputs(
     return base, tuple(warped)
 
 
+def fused_marks(window: Window, marked: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Return where the fusion of the middle frames may have averaged a marked pixel, `(h, w)`.
+
+    Args:
+        marked: pixels `(h, w)` of the region, of the frame before the center, the center and the
+            one after it; those of a frame that does not exist are not looked at.
+
+    Good within the frame only. Marks are grown by 2 px and warped as the frames are: of the
+    4 x 4 px that cubic convolution reads around a place the inner four then all carry a mark
+    if any of the 16 did, and they outweigh the negative lobes of the others.
+    """
+    middle = len(window.previous) // 2
+    found = marked[1].copy()
+    flows = _flows(window.pairs, window.valid)
+    for k, marks in ((middle - 1, marked[0]), (middle + 1, marked[2])):
+        flow = flows[k]
+        if flow is None or not marks.any():
+            continue
+        moved, _ = _native.warp(
+            _grown(marks, 2).astype(np.float32)[None],
+            flow.vectors,
+            _frame_in_region(window),
+            (window.region.x0, window.region.y0),
+            flow.scale,
+            float(REACH),
+        )
+        found |= moved[0] > 0
+    return found
+
+
+def _grown(marks: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    for axis in (0, 1):
+        wide = np.pad(marks, [(by, by) if a == axis else (0, 0) for a in (0, 1)])
+        size = marks.shape[axis]
+        marks = np.logical_or.reduce(
+            [np.take(wide, np.arange(k, k + size), axis=axis) for k in range(2 * by + 1)]
+        )
+    return marks
+
+
 def _fuse(
     window: Window,
     planes: Sequence[Planes | None],
