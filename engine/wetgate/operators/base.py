@@ -11,14 +11,14 @@ it windows in its working encoding and composes what it returns. It works in pur
   gets, in every later stage, the output of the one before beside its own input.
 
 What only some operators have is asked for by protocol: `UsesModels` for those that run trained
-networks, `Resamples` for those that change the size of the picture.
+networks, `Resamples` for those that change the size of the picture, `ReadsPlanes` for those
+that look at other planes than color, `TakesDecisions` for those that obey a person's verdicts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, Protocol, runtime_checkable
 
@@ -27,20 +27,11 @@ from numpy.typing import NDArray
 
 from wetgate.model.box import Box
 from wetgate.model.frame import SampleType
+from wetgate.operators.fixes import Fix as Fix
+from wetgate.operators.fixes import Provenance as Provenance
 
 Pixels = NDArray[np.float32]
 """float32 `(height, width, channel)`, C order."""
-
-
-class Provenance(IntEnum):
-    """Where an output pixel comes from (the classes of the report and the manifest)."""
-
-    UNTOUCHED = 0
-    REEXPOSED = 1
-    RESAMPLED = 2
-    FILTERED = 3
-    BORROWED = 4
-    INFERRED = 5
 
 
 WorkingSpace = Literal["source", "log", "linear"]
@@ -62,6 +53,9 @@ class Footprint:
             pairs) keep, per px of the frame; 0 for stages without surveys.
         exact_output: whether the next stage gets this one's output in float32; otherwise it is
             rounded to half, which is fine for a guide and not for a picture.
+        planes: channels of what an inner stage returns; None for those of the frame. The next
+            stage sees as many in `Window.previous` and in `survey_frame`. The last stage of an
+            operator returns the channels of the frame and says None.
     """
 
     temporal_radius: int = 0
@@ -70,6 +64,7 @@ class Footprint:
     bytes_per_pixel: int = 64
     survey_bytes_per_pixel: int = 0
     exact_output: bool = False
+    planes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +125,27 @@ class Judged:
             are handed to the stage after it, which alone knows what it makes of those pixels.
         notes: short sentences for the report, such as why a network was not asked; the engine
             tells each once a frame.
+
+    Only the last stage of an operator that repairs defects fills the rest; all arrays have the
+    `(h, w)` of `pixels`:
+
+        fixes: uint32, the `Fix.number` that made each pixel, 0 where none did. Pixels without a
+            fix keep the scan's bits whatever `pixels` holds there.
+        origins: float32 `(h, w, 3)`: frame offset (source - own number), x and y in px, where a
+            pixel was borrowed: out(p) = frame[number + offset](p + (x, y)); zeros elsewhere.
+        planes: float32 planes to be written beside the picture, named `operator.plane`, such as
+            "dirt.matte". Every tile of a step names the same.
+        records: every fix whose box touches the tile, applied or not, with whole-frame facts:
+            tiles of one frame hand in equal records for one number.
     """
 
     pixels: Pixels
     classes: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = ()
+    fixes: NDArray[np.uint32] | None = None
+    origins: NDArray[np.float32] | None = None
+    planes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    records: tuple[Fix, ...] = ()
 
 
 def pixels_of(result: Pixels | Judged) -> Pixels:
@@ -157,6 +168,9 @@ class Window:
         previous_classes: what the stage before said of each pixel of `previous`, uint8 `(h, w)`;
             None for a frame of which it said nothing: all of it is of the operator's own class.
             Empty for the first stage, or where it said nothing at all.
+        planes: named planes of the center frame over `region`, `(h, w, 1)`, reflected like the
+            pixels: those that `ReadsPlanes` asks for and the job has. "defects": an infra-red
+            channel or another's defect map, 0-1, 1 = defect.
         valid: False where a neighbor does not exist, could not be read or lies beyond a cut;
             its arrays are then those of the center and must not be used as evidence.
         pairs: `survey_pair(center, k)` for every valid neighbor k, else None (center: None).
@@ -174,6 +188,7 @@ class Window:
     tile: Box
     frame: Box
     previous_classes: tuple[NDArray[np.uint8] | None, ...] = ()
+    planes: Mapping[str, Pixels] = field(default_factory=dict)
 
     @property
     def center(self) -> Pixels:
@@ -290,5 +305,35 @@ class Resamples(Protocol):
             pixels: `(h, w, channel)` in the working encoding; the frame or any part of it whose
                 corners are multiples of the scale's denominator. Within the footprint's halo of
                 the rim the result need not be that of the whole frame.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsPlanes(Protocol):
+    """An operator that looks at planes other than the color of its frames."""
+
+    def planes(self) -> tuple[str, ...]:
+        """Return the names of the planes that it would use where the job has them.
+
+        A plane that the job does not have is not in `Window.planes`, and that is no error.
+        """
+        ...
+
+
+Decisions = Mapping[str, object]
+"""A person's verdicts on the fixes of one operator: `{"accepted": [id, ...], "rejected": [...]}`
+with ids as `Fix.id` gives them; JSON values only."""
+
+
+@runtime_checkable
+class TakesDecisions(Protocol):
+    """An operator whose single fixes a person may accept or reject."""
+
+    def decided(self, analysis: Analysis, decisions: Decisions) -> Analysis:
+        """Return the analysis with the verdicts in it, so that every chunk obeys the same.
+
+        Pure. The engine calls it once, after `analyse`; what it returns is in the digest of
+        everything rendered by it.
         """
         ...
