@@ -14,6 +14,7 @@ from wetgate.operators.base import (
     Operator,
     Pixels,
     SourceFacts,
+    Stage,
     Window,
     pixels_of,
 )
@@ -156,12 +157,7 @@ def _stage_output(
                 for n, m in pixels.items()
             }
         before = [pixels[n] for n in used]
-    surveys = [stage.survey_frame(f, analysis, facts) for f in (before or inputs)]
-    here = surveys[radius]
-    pairs: list[object | None] = [None] * len(used)
-    for k, there in enumerate(surveys):
-        if valid[k] and k != radius and here is not None and there is not None:
-            pairs[k] = stage.survey_pair(here, there)
+    pairs = _pairs(stage, before or inputs, valid, analysis, facts)
     whole = Box.of_size(facts.width, facts.height)
     scale = stage.footprint.scale
     shape = int(facts.height * scale), int(facts.width * scale), inputs[radius].shape[2]
@@ -192,6 +188,25 @@ def _stage_output(
     return Judged(out, classes if judged else None, tuple(notes))
 
 
+def _pairs(
+    stage: Stage,
+    seen: Sequence[Pixels],
+    valid: Sequence[bool],
+    analysis: Analysis,
+    facts: SourceFacts,
+) -> list[object | None]:
+    """Survey the middle frame against every other one that is there, as the engine does."""
+    pairs: list[object | None] = [None] * len(seen)
+    middle = len(seen) // 2
+    others = [k for k, ok in enumerate(valid) if ok and k != middle]
+    here = stage.survey_frame(seen[middle], analysis, facts) if others else None
+    for k in others if here is not None else ():
+        there = stage.survey_frame(seen[k], analysis, facts)
+        if there is not None:
+            pairs[k] = stage.survey_pair(here, there)
+    return pairs
+
+
 def _cut_classes(
     frames: Sequence[NDArray[np.uint8] | None], region: Box
 ) -> tuple[NDArray[np.uint8] | None, ...]:
@@ -211,9 +226,11 @@ def _cut(frames: Sequence[Pixels], region: Box) -> tuple[Pixels, ...]:
         (0, 0),
     )
     top, left = region.y0 + pad[0][0], region.x0 + pad[1][0]
-    return tuple(
-        np.ascontiguousarray(
+    # A frame without neighbors stands in for all of them: it is laid out once.
+    cut = {
+        id(f): np.ascontiguousarray(
             np.pad(f, pad, mode="reflect")[top : top + region.height, left : left + region.width]
         )
         for f in frames
-    )
+    }
+    return tuple(cut[id(f)] for f in frames)

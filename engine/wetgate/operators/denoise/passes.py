@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ WIENER_NOISE = 0.8
 holds some noise, which the Wiener rule would otherwise take for signal it need not keep."""
 
 FUSION_HALO = REACH + 8
+_BEYOND = 8
 """Motion, the neighborhood that decides a weight and the kernel of the warp."""
 
 AGREEMENT = 0.04
@@ -130,8 +131,27 @@ def _inverted(
     return np.interp(t, table.astype(np.float64), x).astype(np.float32), ends
 
 
+def within_frame(window: Window) -> Window:
+    """Return the window without what lies far beyond the frame, which no pass looks at.
+
+    Patches and motion end at the edge of the frame; the fusion's kernels reach a few px on. Of a
+    small frame with its halo most is such reflection.
+    """
+    seen = window.region.intersect(window.frame.grown(_BEYOND))
+    if seen == window.region:
+        return window
+    rows, columns = seen.within(window.region)
+
+    def cut(frames: tuple[Pixels, ...]) -> tuple[Pixels, ...]:
+        kept = {id(f): np.ascontiguousarray(f[rows, columns]) for f in frames}
+        return tuple(kept[id(f)] for f in frames)
+
+    return replace(window, region=seen, pixels=cut(window.pixels), previous=cut(window.previous))
+
+
 def first_pass(window: Window, noise: ShotNoise, *, step: int, threshold: float) -> Planes:
     """Threshold groups matched on the motion-compensated fusion of the window."""
+    window = within_frame(window)
     frame = _frame_in_region(window)
     planes = [
         noise.to_units(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
@@ -150,6 +170,7 @@ def first_pass(window: Window, noise: ShotNoise, *, step: int, threshold: float)
 
 def second_pass(window: Window, noise: ShotNoise, *, step: int) -> Planes:
     """Filter groups by the Wiener rule, matched on and steered by the first pass."""
+    window = within_frame(window)
     planes = [
         noise.to_units(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
     ]
