@@ -105,20 +105,7 @@ class Journal:
             DiskFull, OutputError: when it cannot be written.
         """
         line = (canonical_json(record.to_json()) + "\n").encode("utf-8", "replace")
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        try:
-            handle = os.open(self.path, flags, 0o666)
-            try:
-                if _is_torn(handle):
-                    # A kill or a full disk cut the last line: start a new one behind it.
-                    line = b"\n" + line
-                if os.write(handle, line) != len(line):
-                    raise OSError(28, os.strerror(28))
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise output_error(error, self.path) from error
+        append_synced(self.path, line)
 
     def latest(self) -> dict[int, FrameRecord]:
         """Return the last line of every frame; what is no whole line is skipped."""
@@ -141,6 +128,28 @@ class Journal:
                 record = record_from_json(json.loads(line))
                 if record is not None:
                     yield record
+
+
+def append_synced(path: Path, lines: bytes) -> None:
+    """Add whole lines to a journal in one write and sync it.
+
+    Raises:
+        DiskFull, OutputError: when they cannot be written.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags, 0o666)
+        try:
+            if _is_torn(handle):
+                # A kill or a full disk cut the last line: start a new one behind it.
+                lines = b"\n" + lines
+            if os.write(handle, lines) != len(lines):
+                raise OSError(28, os.strerror(28))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise output_error(error, path) from error
 
 
 def _is_torn(handle: int) -> bool:
