@@ -192,7 +192,9 @@ class TestOverlays:
 
 
 class TestAction:
-    @pytest.mark.parametrize("kind", ["sparkles", "rain", "confetti", "limbs", "birds"])
+    @pytest.mark.parametrize(
+        "kind", ["sparkles", "rain", "confetti", "limbs", "birds", "speculars"]
+    )
     def test_it_changes_exactly_what_it_covers(self, kind: Kind) -> None:
         scene = picture()
         truth = action_truth(ActionSpec(kind=kind), 7, 1010, SIZE)
@@ -222,6 +224,20 @@ class TestAction:
         here, there = (action_truth(ActionSpec(), 7, n, SIZE).cover > 0.2 for n in (4, 5))
         assert here.any()
         assert (here & there).sum() < 0.1 * here.sum()
+
+    def test_speculars_last_for_one_to_five_frames_and_swell(self) -> None:
+        spec = ActionSpec(kind="speculars")
+        truths = [action_truth(spec, 7, n, SIZE) for n in range(40)]
+        seen = [{t.identity for t in truth.things} for truth in truths]
+        runs: list[int] = []
+        for identity in set().union(*seen):
+            text = "".join("x" if identity in s else " " for s in seen[1:-1])
+            runs += [len(run) for run in text.split()]
+        assert len(runs) > 20
+        assert min(runs) >= 1 and max(runs) <= 6 and np.median(runs) <= 3
+        assert max(float(t.light.max()) for t in truths) > 4
+        strengths = {round(float(t.cover.max()), 2) for t in truths if t.things}
+        assert len(strengths) > 10
 
     def test_a_strobe_flashes_for_single_frames(self) -> None:
         spec = ActionSpec(kind="strobe")

@@ -1,8 +1,8 @@
 """Clean picture content that dirt detectors take for dirt: it must be left alone.
 
-Sparkles and strobes last one frame as dirt does, rain and confetti are small and many, limbs and
-birds move further than a flow search looks. Each is drawn over the scene before the film sees it,
-with its coverage and its motion as truth.
+Sparkles and strobes last one frame as dirt does, speculars hardly longer, rain and confetti are
+small and many, limbs and birds move further than a flow search looks. Each is drawn over the
+scene before the film sees it, with its coverage and its motion as truth.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from wetgate.simulate.dirt_shapes import Placed, fill
 from wetgate.simulate.random import Domain, stream
 
-Kind = Literal["sparkles", "rain", "confetti", "strobe", "limbs", "birds"]
+Kind = Literal["sparkles", "rain", "confetti", "strobe", "limbs", "birds", "speculars"]
 Points = NDArray[np.float64]
 ToPixel = Callable[[Points], Points]
 _SHUTTER = 0.5
@@ -34,7 +35,7 @@ class ActionSpec:
     Attributes:
         kind: "sparkles" (glints of one frame), "rain" (streaks), "confetti" (tumbling colored
             paper), "strobe" (flashes over the whole frame), "limbs" (arms that swing fast),
-            "birds" (small, dark, flapping).
+            "birds" (small, dark, flapping), "speculars" (facets that flash as they turn).
         amount: factor on how many there are (on how often, for a strobe).
         speed: factor on how fast they move.
     """
@@ -351,6 +352,34 @@ def _birds(spec: ActionSpec, seed: int, number: int, size: tuple[int, int]) -> I
         yield _Actor(index, at)
 
 
+def _speculars(spec: ActionSpec, seed: int, number: int, size: tuple[int, int]) -> Iterator[_Actor]:
+    """Facets of chrome, glass or wet leaves: one flashes while its normal sweeps past the lamp."""
+    table = stream(seed, Domain.ACTION, 0, _TABLE_LANE)
+    for index in range(round(40 * spec.amount)):
+        yield _Actor(index, partial(_facet, spec.speed, size, table.uniform(0, 1, 8)))
+
+
+def _facet(speed: float, size: tuple[int, int], facts: Points, time: float) -> _Shape | None:
+    """Return a flash, which swells, slides and dies within one to four frames."""
+    x0, y0, phase, rate, heading, large, stretch, bright = (float(v) for v in facts)
+    turns = phase + time * speed * (0.025 + 0.06 * rate)
+    lap = math.floor(turns + 0.5)
+    lobe = math.exp(-(((turns - lap) / 0.03) ** 2))
+    if lobe < 0.05:
+        return None
+    along = np.array([math.cos(math.pi * heading), math.sin(math.pi * heading)])
+    across = np.array([-along[1], along[0]])
+    # Another facet on every lap, in a way that any frame knows.
+    base = np.array([(x0 + 0.618034 * lap) % 1.0, (y0 + 0.754878 * lap) % 1.0]) * size
+    center = base + 1.2 * size[1] * (turns - lap) * along
+    angle = np.arange(12)[:, None] * math.pi / 6
+    reach = 0.7 + 2.0 * large**2
+    ring = (1 + 3 * stretch) * np.cos(angle) * along + np.sin(angle) * across
+    peak = 2 + 10 * bright
+    middle = float(center[0]), float(center[1])
+    return _Shape((center + reach * ring,), middle, (peak, peak, 0.96 * peak), lobe, lap=lap)
+
+
 _CAST: Mapping[str, Callable[[ActionSpec, int, int, tuple[int, int]], Iterator[_Actor]]] = (
     MappingProxyType(
         {
@@ -359,6 +388,7 @@ _CAST: Mapping[str, Callable[[ActionSpec, int, int, tuple[int, int]], Iterator[_
             "confetti": _confetti,
             "limbs": _limbs,
             "birds": _birds,
+            "speculars": _speculars,
         }
     )
 )
