@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from wetgate.model.errors import RecipeError
-from wetgate.operators.registry import make_operator
+from wetgate.operators.registry import make_operator, operator_names
 from wetgate.recipe import (
     builtin_recipes,
     builtin_text,
@@ -16,6 +17,8 @@ from wetgate.recipe import (
     load_recipe,
     parse_recipe,
 )
+from wetgate.render.options import JobOptions
+from wetgate.render.planner import prepare
 
 HEAD = 'schema = "wetgate.recipe/1"\n'
 
@@ -59,6 +62,51 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
         make_operator("denoiser", {})
     with pytest.raises(RecipeError, match=r"gone\.toml: no such file"):
         load_recipe("gone.toml")
+
+
+@pytest.mark.parametrize("name", [n for n in operator_names() if n != "model"])
+def test_a_misspelt_parameter_is_answered_with_the_nearest_and_all_known(name: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        make_operator(name, {"presicion": "fp32"})
+    said = str(caught.value)
+    assert f"operator {name!r} has no parameter 'presicion'" in said
+    assert "did you mean 'precision'?" in said
+    for field in dataclasses.fields(type(make_operator(name, {}))):  # type: ignore[arg-type]
+        assert field.name in said
+    assert "__init__" not in said and "argument" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "parts"),
+    [
+        ("denoise", {"radius": "3"}, ("radius is '3'", "a whole number")),
+        ("denoise", {"radius": True}, ("radius is True", "a whole number")),
+        ("denoise", {"sigma_scale": [1.0]}, ("sigma_scale is [1.0]", "a number")),
+        ("denoise", {"net": 5}, ("net is 5", "a text")),
+        ("model", {}, ("operator 'model' needs the parameter 'name'",)),
+    ],
+)
+def test_a_parameter_of_the_wrong_kind_is_told_in_words(
+    name: str, params: dict[str, object], parts: tuple[str, ...]
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        make_operator(name, params)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_whole_number_is_a_number() -> None:
+    assert make_operator("denoise", {"sigma_scale": 1}).spec.name == "denoise"
+
+
+def test_a_wrong_parameter_is_said_of_its_step(tmp_path: Path) -> None:
+    recipe = parse_recipe(
+        HEAD + '[[steps]]\noperator="denoise"\n[[steps]]\noperator="denoise"\nparams={raduis=2}',
+        name="mine",
+    )
+    options = JobOptions(plate=str(tmp_path), out=str(tmp_path / "out"), recipe=recipe)
+    with pytest.raises(RecipeError, match=r"steps\[1\] of 'mine': .*'raduis'.*'radius'"):
+        prepare(options)
 
 
 def test_a_file_is_the_same_recipe_as_its_text(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 
 from wetgate.model.errors import RecipeError
 from wetgate.operators.base import Operator
@@ -10,56 +13,35 @@ from wetgate.operators.base import Operator
 Factory = Callable[..., Operator]
 
 
-def _deartifact(**params: object) -> Operator:
-    from wetgate.operators.deartifact.operator import DeartifactOperator
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """An operator's class, by the module below this package that has it."""
 
-    factory: Factory = DeartifactOperator
-    return factory(**params)
+    module: str
+    name: str
 
-
-def _deblur(**params: object) -> Operator:
-    from wetgate.operators.deblur.operator import DeblurOperator
-
-    factory: Factory = DeblurOperator
-    return factory(**params)
-
-
-def _denoise(**params: object) -> Operator:
-    from wetgate.operators.denoise.operator import DenoiseOperator
-
-    factory: Factory = DenoiseOperator
-    return factory(**params)
+    def load(self) -> Factory:
+        """Import it."""
+        made: Factory = getattr(import_module(f"wetgate.operators.{self.module}"), self.name)
+        return made
 
 
-def _denoise_upscale(**params: object) -> Operator:
-    from wetgate.operators.denoise_upscale.operator import DenoiseUpscaleOperator
-
-    factory: Factory = DenoiseUpscaleOperator
-    return factory(**params)
-
-
-def _upscale(**params: object) -> Operator:
-    from wetgate.operators.upscale.operator import UpscaleOperator
-
-    factory: Factory = UpscaleOperator
-    return factory(**params)
-
-
-def _model(**params: object) -> Operator:
-    from wetgate.operators.imported.operator import ModelOperator
-
-    factory: Factory = ModelOperator
-    return factory(**params)
-
-
-_FACTORIES: Mapping[str, Factory] = {
-    "deartifact": _deartifact,
-    "deblur": _deblur,
-    "denoise": _denoise,
-    "model": _model,
-    "denoise-upscale": _denoise_upscale,
-    "upscale": _upscale,
+_FACTORIES: Mapping[str, Factory | _Late] = {
+    "deartifact": _Late("deartifact.operator", "DeartifactOperator"),
+    "deblur": _Late("deblur.operator", "DeblurOperator"),
+    "denoise": _Late("denoise.operator", "DenoiseOperator"),
+    "model": _Late("imported.operator", "ModelOperator"),
+    "denoise-upscale": _Late("denoise_upscale.operator", "DenoiseUpscaleOperator"),
+    "upscale": _Late("upscale.operator", "UpscaleOperator"),
 }
+
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a text"),
+    "bool": ((bool,), "true or false"),
+}
+"""What a parameter may be, by how its operator declares it."""
 
 
 def operator_names() -> tuple[str, ...]:
@@ -71,19 +53,46 @@ def make_operator(name: str, params: Mapping[str, object]) -> Operator:
     """Make an operator from its name and the parameters of a recipe step.
 
     Raises:
-        RecipeError: no such operator, or parameters it does not take.
+        RecipeError: no such operator, or parameters it does not take, with the nearest it does.
     """
     factory = _FACTORIES.get(name)
     if factory is None:
-        import difflib
-
-        close = difflib.get_close_matches(name, operator_names(), n=1, cutoff=0.5)
         raise RecipeError(
             f"no operator {name!r}",
             expected=f"one of {', '.join(operator_names())}",
-            remedy=f"did you mean {close[0]!r}?" if close else None,
+            remedy=_nearest(name, operator_names()),
         )
+    factory = factory.load() if isinstance(factory, _Late) else factory
+    _check_params(name, factory, params)
     try:
         return factory(**params)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"operator {name!r}: {error}") from error
+
+
+def _check_params(name: str, factory: Factory, params: Mapping[str, object]) -> None:
+    """Compare parameters with those that an operator declares."""
+    declared = inspect.signature(factory).parameters
+    known = ", ".join(declared) or "none: it has no parameters"
+    for key, value in params.items():
+        if key not in declared:
+            raise RecipeError(
+                f"operator {name!r} has no parameter {key!r}",
+                expected=f"one of {known}" if declared else known,
+                remedy=_nearest(key, tuple(declared)),
+            )
+        kinds, told = _KINDS.get(str(declared[key].annotation), ((object,), ""))
+        if not isinstance(value, kinds) or (isinstance(value, bool) and told.endswith("number")):
+            raise RecipeError(f"operator {name!r}: {key} is {value!r}", expected=told)
+    for key, parameter in declared.items():
+        if parameter.default is parameter.empty and key not in params:
+            raise RecipeError(
+                f"operator {name!r} needs the parameter {key!r}", expected=f"some of {known}"
+            )
+
+
+def _nearest(word: str, known: Sequence[str]) -> str | None:
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else None

@@ -13,7 +13,7 @@ from wetgate.io.formats import check_writable, format_of_suffix, frame_bytes, me
 from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import FrameSequence, output_sequence
-from wetgate.model.errors import UsageError
+from wetgate.model.errors import RecipeError, UsageError
 from wetgate.operators.base import Operator
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
@@ -103,7 +103,7 @@ def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
         OutOfMemory: the budget is too small for one frame.
     """
     recipe = _recipe(options)
-    settled = settle_steps(recipe, [make(s.operator, s.params) for s in recipe.steps], options)
+    settled = settle_steps(recipe, _operators(recipe, make), options)
     check_sizes(recipe, settled.operators, has_matte=options.matte is not None)
     converts = recipe.output_space != "same-as-input"
     clip = open_clip(
@@ -249,6 +249,21 @@ def _recipe(options: JobOptions) -> Recipe:
         code_range=options.code_range,
         strength=options.strength,
     )
+
+
+def _operators(recipe: Recipe, make: MakeOperator) -> list[Operator]:
+    """Make the operators of a recipe; what is wrong with one is said of its step."""
+    made = []
+    for index, step in enumerate(recipe.steps):
+        try:
+            made.append(make(step.operator, step.params))
+        except RecipeError as error:
+            raise RecipeError(
+                f"steps[{index}] of {recipe.name!r}: {error.found}",
+                expected=error.expected,
+                remedy=error.remedy,
+            ) from error
+    return made
 
 
 def _only(sequence: FrameSequence, numbers: tuple[int, ...]) -> FrameSequence:
