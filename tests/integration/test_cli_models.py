@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from wetgate.backends.record import keep
 from wetgate.cli.app import run
+from wetgate.importers import import_model
+from wetgate.model.errors import UsageError
 from wetgate.weights import find_model
 
 from tests.support.nets import make_package
@@ -73,6 +75,22 @@ def test_a_package_is_added_listed_shown_verified_and_removed(
     for name in ("../theirs", ".", str(made.folder)):
         assert say("remove", name)[0] == 2
     assert made.folder.is_dir()
+
+
+@pytest.mark.parametrize("name", ["../up", "up/", "Up", "-up", "", "u" * 65, "été"])
+def test_a_name_that_no_model_may_have_is_refused_and_not_made_to_fit(
+    say: Words, models: Path, tmp_path: Path, name: str
+) -> None:
+    made = make_package(tmp_path / "theirs", name="small")
+    foreign = tmp_path / "foreign.onnx"
+    foreign.write_bytes((made.folder / "model.onnx").read_bytes())
+    for source in (made.folder, foreign):
+        code, _, err = say("add", str(source), f"--name={name}", "--accept-noncommercial")
+        assert code == 2 and repr(name) in err and "a-z" in err
+    with pytest.raises(UsageError, match="not a name for a model"):
+        import_model(foreign, name=name, licence="CC0-1.0", destination=models)
+    assert not models.exists() or not list(models.iterdir())
+    assert not (tmp_path / "up").exists()
 
 
 def test_what_ships_is_neither_removed_nor_shadowed(

@@ -91,9 +91,11 @@ def add(
 ) -> None:
     """Add a model; what is foreign is converted once, in a process that can reach nothing."""
     from wetgate.weights import user_folder
-    from wetgate.weights.card import CARD_NAME
+    from wetgate.weights.card import CARD_NAME, check_name
 
     output = Output(json=json)
+    if name is not None:
+        check_name(name)
     path = Path(source)
     added: tuple[ModelPackage, ...]
     if path.is_file() and _is_bundle(path):

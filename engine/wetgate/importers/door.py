@@ -15,7 +15,7 @@ from wetgate.importers import onnx_guard
 from wetgate.importers.limits import Limits
 from wetgate.importers.sandbox import Answer, Job, run_child
 from wetgate.model.errors import ModelLoadError, OutOfMemory, WetgateError
-from wetgate.weights.card import ModelCard
+from wetgate.weights.card import ModelCard, check_name
 from wetgate.weights.library import ModelPackage, write_package
 
 _FREE = frozenset(
@@ -72,9 +72,12 @@ def import_model(
         limits: what the file may ask for.
 
     Raises:
+        UsageError: a name that no model may have.
         ModelLoadError: refused, damaged, not a model, or a licence that was not accepted.
         OutOfMemory: it asks for more memory than the limits allow.
     """
+    if name is not None:
+        check_name(name)
     limits = limits or Limits()
     found = _find(source, limits)
     licence = licence or found.licence or UNKNOWN_LICENCE
@@ -86,7 +89,7 @@ def import_model(
             expected="a licence that allows commercial use, by its SPDX name",
             remedy="state the licence of the weights, or accept non-commercial use",
         )
-    title = _slug(name or found.stem)
+    title = name or _slug(found.stem)
     folder = destination / title
     if folder.exists() and not overwrite:
         raise ModelLoadError(

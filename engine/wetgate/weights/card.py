@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
-from wetgate.model.errors import ModelLoadError
+from wetgate.model.errors import ModelLoadError, UsageError
 
 SCHEMA = "wetgate.model/1"
 CARD_NAME = "card.json"
@@ -36,6 +36,7 @@ WEIGHT_SUFFIXES = (".onnx", ".safetensors")
 """What weights may be kept in. Neither form can hold code."""
 FILE_SUFFIXES = (*WEIGHT_SUFFIXES, ".md", ".txt", ".json", ".png")
 
+NAME_WORDS = "1 to 64 of a-z, 0-9, '.', '_', '-', a letter or digit at either end"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -152,9 +153,7 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise _bad(
-                f"name {self.name!r}", "1 to 64 of a-z, 0-9, '.', '_', '-'", "choose another name"
-            )
+            raise _bad(f"name {self.name!r}", NAME_WORDS, "choose another name")
         if self.task not in TASKS:
             raise _bad(f"task {self.task!r}", f"one of {', '.join(TASKS)}")
         for name, least in (
@@ -214,6 +213,16 @@ class ModelCard:
         card = _read(cls, document, "card")
         assert isinstance(card, cls)
         return card
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that somebody chose for a model and that no model may have.
+
+    Raises:
+        UsageError: naming what it may be made of.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is not a name for a model", expected=NAME_WORDS)
 
 
 def _bad(found: str, expected: str, remedy: str | None = None) -> ModelLoadError:
