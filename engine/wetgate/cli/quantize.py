@@ -50,8 +50,8 @@ def quantize(
     from wetgate.backends.quantize import quantize as make_int8
     from wetgate.recipe import load_recipe
     from wetgate.render.fed import planes_fed, recipe_for
-    from wetgate.weights import find_model
-    from wetgate.weights.card import check_name, user_folder
+    from wetgate.weights import find_model, user_folder
+    from wetgate.weights.card import check_name
 
     output = Output(json=json)
     if as_name is not None:
