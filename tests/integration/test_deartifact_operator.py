@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from support.nets import make_package
 from wetgate.measure import psnr
 from wetgate.measure.artifacts import blockiness, mosquito, reduction
+from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError, RecipeError
-from wetgate.operators.base import Provenance, SourceFacts
-from wetgate.operators.deartifact.classical import to_planes
-from wetgate.operators.deartifact.net import INPUTS, OUTPUTS
+from wetgate.operators.base import Judged, Provenance, SourceFacts, Window
+from wetgate.operators.deartifact.classical import Planes, to_planes
+from wetgate.operators.deartifact.net import INPUTS, NOTE, OUTPUTS, NetChoice
 from wetgate.operators.deartifact.operator import DeartifactOperator, report
 from wetgate.operators.registry import make_operator
 from wetgate.operators.verbs import assert_footprint_honest, run_operator
@@ -73,11 +74,14 @@ def _analysis(frames: Frames, operator: DeartifactOperator = CLASSICAL) -> Mappi
     return operator.analyse(lambda n: frames[n], sorted(frames), _facts(channels))
 
 
-def _told(frames: Frames) -> Mapping[str, object]:
+def _told(frames: Frames, abrupt: float = 0.15) -> Mapping[str, object]:
     """What an analysis of a shot large enough would say: the true error and the codec's grid."""
     wrong = [to_planes(f)[0] - to_planes(CLEAN[n])[0] for n, f in frames.items()]
     error = float(np.sqrt(np.mean(np.square(wrong))))
-    return {"error": error, "period": 8.0, "offset": [0, 0], "score": 20.0}
+    return {
+        "error": error, "period": 8.0, "offset": [0, 0], "score": 20.0, "height": abrupt * error,
+        "told": False,
+    }  # fmt: skip
 
 
 def _with_net(folder: Path, gain: float = 0.02) -> DeartifactOperator:
@@ -99,12 +103,17 @@ def test_a_clean_shot_keeps_its_bits() -> None:
 
 def test_small_frames_keep_their_bits() -> None:
     frames = {n: f[:40, :90].copy() for n, f in CLEAN.items()}
-    got = run_operator(CLASSICAL, frames, 1003, facts=_facts(size=(90, 40)))
+    facts = _facts(size=(90, 40))
+    analysis = CLASSICAL.analyse(lambda n: frames[n], sorted(frames), facts)
+    assert "too few blocks" in report(analysis)
+    got = run_operator(CLASSICAL, frames, 1003, facts=facts, analysis=analysis)
     np.testing.assert_array_equal(got, frames[1003])
 
 
-def test_the_classical_step_keeps_to_its_footprint(coded: Frames) -> None:
-    assert_footprint_honest(CLASSICAL, coded, 1004, facts=_facts(), analysis=_told(coded))
+@pytest.mark.parametrize("abrupt", [0.0, 0.2, 1.0])
+def test_the_classical_step_keeps_to_its_footprint(coded: Frames, abrupt: float) -> None:
+    analysis = _told(coded, abrupt)
+    assert_footprint_honest(CLASSICAL, coded, 1004, facts=_facts(), analysis=analysis)
 
 
 def test_the_network_step_keeps_to_its_footprint(coded: Frames, tmp_path: Path) -> None:
@@ -181,6 +190,68 @@ def test_gray_clips(coded: Frames, tmp_path: Path) -> None:
         assert got.shape == (HEIGHT, WIDTH, 1)
         truth = to_planes(CLEAN[1004])[0]
         assert psnr(truth, got[..., 0]) > psnr(truth, gray[1004][..., 0])
+
+
+def _window(frames: Frames, number: int) -> Window:
+    box = Box(0, 0, WIDTH, HEIGHT)
+    return Window(
+        number=number, pixels=(frames[number],) * 3, previous=(), valid=(False, True, False),
+        pairs=(None,) * 3, region=box, tile=box, frame=box,
+    )  # fmt: skip
+
+
+def test_the_report_says_what_became_of_a_shot(coded: Frames) -> None:
+    stage = CLASSICAL.stages[0]
+    left = stage(_window(CLEAN, 1003), _analysis(CLEAN), _facts())
+    assert isinstance(left, Judged)
+    assert np.shares_memory(left.pixels, CLEAN[1003])
+    assert len(left.notes) == 1 and "left as it is" in left.notes[0]
+    done = stage(_window(coded, 1003), _told(coded), _facts())
+    assert isinstance(done, Judged)
+    assert len(done.notes) == 1 and "8 px blocks from (0, 0)" in done.notes[0]
+
+
+def test_a_network_that_is_held_back_says_where(
+    coded: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = _with_net(tmp_path).stages[1]
+    box = Box(0, 0, WIDTH, HEIGHT)
+    region = box.grown(stage.footprint.halo)
+    rows, columns = box.within(region)
+    base = np.zeros((region.height, region.width, 3), np.float32)
+    base[rows, columns] = coded[1004]
+
+    def run(choice: NetChoice, planes: Planes, inner: Box, unit: float = 1.0) -> object:
+        change = np.full((3, *planes.shape[1:]), 0.5, np.float32)
+        left = box.within(inner)[1].start
+        change[:, :, left : left + 48] = 3.5
+        return change, ()
+
+    monkeypatch.setattr("wetgate.operators.deartifact.net.run", run)
+    window = Window(
+        number=1004, pixels=(base,) * 3, previous=(base,) * 3, valid=(False, True, False),
+        pairs=(None,) * 3, region=region, tile=box, frame=box,
+    )  # fmt: skip
+    done = stage(window, _told(coded), _facts())
+    assert isinstance(done, Judged) and done.classes is not None and NOTE in done.notes
+    held = done.classes == Provenance.FILTERED
+    same = (done.pixels == coded[1004]).all(axis=2)
+    np.testing.assert_array_equal(held, same)
+    assert held[:, 4:40].all() and not held[:, 60:].any()
+
+
+def test_a_grid_that_is_told_is_believed() -> None:
+    told = DeartifactOperator(blocks="8@11,3")
+    analysis = _analysis(CLEAN, told)
+    assert analysis["offset"] == [3, 3] and analysis["told"] is True
+    assert float(analysis["error"]) > 0.0  # type: ignore[arg-type]
+    assert "as told" in report(analysis)
+    assert _analysis(CLEAN, DeartifactOperator(blocks="8"))["offset"] == [0, 0]
+    got = run_operator(told, CLEAN, 1003, facts=_facts(), analysis=analysis)
+    assert not np.array_equal(got, CLEAN[1003])
+    for wrong in ("4", "8@1", "yes", "8@-1,2", ""):
+        with pytest.raises(RecipeError, match="blocks"):
+            make_operator("deartifact", {"blocks": wrong})
 
 
 def test_parameters_and_the_way_without_network() -> None:

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from wetgate import _native
+from wetgate.measure.artifacts import grid_jump
 from wetgate.model.box import Box
 from wetgate.operators.base import Window
 from wetgate.operators.deartifact import net
+from wetgate.operators.deartifact.borders import Evening, even_borders
 from wetgate.operators.deartifact.classical import (
     change_to_pixels,
     mosquito_share,
+    strength_for,
     to_planes,
 )
-from wetgate.operators.deartifact.grid import block_basis, find_grid, traces
-from wetgate.operators.deartifact.quality import features, quality_model
+from wetgate.operators.deartifact.grid import block_basis, find_grid, grid_at, traces
+from wetgate.operators.deartifact.quality import MOST, features, quality_model, with_height
 
 Luma = NDArray[np.float32]
 
@@ -110,6 +113,91 @@ def test_blocks_do_not_depend_on_where_the_array_was_cut() -> None:
     part = np.ascontiguousarray(PHOTO[y : y + 80, x : x + 90])
     cut = _native.shrink_blocks(part, ((5 - x) % 8, (2 - y) % 8), shifts, threshold, [1.0])[0]
     np.testing.assert_array_equal(cut[7:-7, 7:-7], whole[y + 7 : y + 73, x + 7 : x + 83])
+
+
+EVENING = Evening(share=0.8, start=1.2, full=1.6)
+
+
+def _evened_plainly(plane: Luma, start: int, error: float) -> NDArray[np.float64]:
+    """The change across vertical borders, pixel by pixel from the definition."""
+    high, wide = plane.shape
+    p = plane.astype(np.float64)
+    jump = np.zeros(p.shape)
+    for x in range(2, wide - 1):
+        jump[:, x] = p[:, x] - p[:, x - 1]
+        jump[:, x] -= ((p[:, x - 1] - p[:, x - 2]) + (p[:, x + 1] - p[:, x])) / 2
+    limited = np.minimum(np.abs(jump), 4 * error)
+
+    def mean(x: int, y: int, places: range) -> float:
+        cells = [
+            limited[b, x + o] if 0 <= x + o < wide and 0 <= b < high else 0.0
+            for o in places
+            for b in range(y - 16, y + 17)
+        ]
+        return float(np.mean(cells))
+
+    change = np.zeros((high, wide + 4))
+    for x in range(start % 4, wide, 4):
+        for y in range(high):
+            here, usual = mean(x, y, range(-16, 17, 16)), mean(x, y, range(-18, 19, 4))
+            times = here / max(usual, 1e-12)
+            sure = np.clip((times - EVENING.start) / (EVENING.full - EVENING.start), 0, 1)
+            kept = np.clip((7 - abs(jump[y, x]) / error) / 4, 0, 1)
+            taken = EVENING.share * sure * max(1 - usual / max(here, 1e-12), 0) * kept * jump[y, x]
+            for step, share in enumerate((0.4, 0.15)):
+                change[y, 2 + x - 1 - step] += share * taken
+                change[y, 2 + x + step] -= share * taken
+    return change[:, 2:-2]
+
+
+def test_borders_are_evened_as_the_plain_loop_does() -> None:
+    rng = np.random.default_rng(12)
+    plane = rng.normal(0.5, 0.01, (40, 44)).astype(np.float32)
+    plane[:, 11:19] += np.float32(0.06)
+    plane[14:] -= np.float32(0.03)
+    want = _evened_plainly(plane, 3, 0.01) + _evened_plainly(plane.T, 6, 0.01).T
+    got = even_borders(plane, (3, 6), 0.01, EVENING)
+    np.testing.assert_allclose(got, want, atol=2e-6)
+    assert np.abs(want[:, 11]).max() > 0.003
+
+
+def test_evening_takes_jumps_at_borders_and_leaves_edges_and_texture() -> None:
+    blocks = np.kron(np.random.default_rng(13).normal(0, 0.02, (16, 20)), np.ones((8, 8)))
+    shown = (photograph(5, (128, 160)) + blocks).astype(np.float32)
+    change = even_borders(shown, (0, 0), 0.02, strength_for(1.0).evening)
+    assert grid_jump(shown + change) < 0.25 * grid_jump(shown)
+    elsewhere = even_borders(shown, (2, 2), 0.02, strength_for(1.0).evening)
+    assert np.abs(elsewhere).mean() < 0.05 * np.abs(change).mean()
+    edge = np.full((64, 64), 0.2, np.float32)
+    edge[:, 32:] = 0.9
+    assert not even_borders(edge, (0, 0), 0.02, strength_for(1.0).evening).any()
+
+
+def test_evened_borders_do_not_depend_on_where_the_array_was_cut() -> None:
+    whole = even_borders(PHOTO, (5, 2), 0.02, EVENING)
+    y, x = 43, 61
+    part = np.ascontiguousarray(PHOTO[y : y + 80, x : x + 90])
+    cut = even_borders(part, ((5 - x) % 8, (2 - y) % 8), 0.02, EVENING)
+    np.testing.assert_array_equal(cut[24:-24, 24:-24], whole[y + 24 : y + 56, x + 24 : x + 66])
+
+
+def test_abrupt_blocks_are_filtered_harder_and_believed() -> None:
+    film, jpeg = strength_for(0.05), strength_for(1.1)
+    assert film.drop < jpeg.drop and film.evening.share == 0.0 and jpeg.evening.share == 1.0
+    # Where blocks end softly their jump says nothing; where they end abruptly it weighs most.
+    assert with_height(0.02, 0.002) == pytest.approx(0.02)
+    assert with_height(0.02, 0.0242) == pytest.approx(0.02 * 1.1**0.75)
+    assert with_height(0.002, 0.0135) == pytest.approx(0.01)
+    assert with_height(1.0, 2.0) == MOST
+
+
+def test_a_grid_that_is_known_is_taken_where_it_is_said_to_be() -> None:
+    found = traces([coded(photograph(k), 0.06, (3, 6)) for k in (3, 4)])
+    auto = find_grid(found)
+    told = grid_at(found, (11, 14))
+    assert auto is not None and told.offset == (3, 6) and told.period == 8.0
+    assert told.height == pytest.approx(auto.height) and told.score == pytest.approx(auto.score)
+    assert grid_at(traces([PHOTO]), (0, 0)).height < 0.1 * told.height
 
 
 def test_a_warp_by_whole_pixels_moves_pixels() -> None:
@@ -240,12 +328,13 @@ def test_corrections_are_bounded_and_held_back_where_they_are_implausible() -> N
     base = np.zeros((32, 32, 3), np.float32)
     change = np.full((3, 32, 32), 0.5, np.float32)
     change[:, 4, 4] = 50.0
-    out, held = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
-    assert not held
+    out, passed = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
+    assert passed is None
     assert out[0, 4, 4] == pytest.approx(net.LIMIT * 0.01)
     assert out[0, 20, 20] == pytest.approx(0.005)
     change[0, 16:24, 16:24] = 3.0
-    out, held = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
-    assert held
+    out, passed = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
+    assert passed is not None
+    assert passed[19, 19] < 0.2 and passed[4, 4] == 1.0
     assert abs(out[0, 19:21, 19:21]).max() < 0.2 * 0.03
     assert out[0, 4, 20] == pytest.approx(0.005)

@@ -67,6 +67,7 @@ class Traces:
         poor: the same without the lines of the grid that show most and least.
         halves: `(2, 16)`: as `jump` with a period of 16.
         profiles: per axis the mean jump at every place, as a share of its surroundings.
+        each: `(frame, 2, 2, 8)`: border and poor of every frame by itself, for x and y.
     """
 
     jump: _Float
@@ -77,6 +78,7 @@ class Traces:
     poor: _Float
     halves: _Float
     profiles: tuple[_Float, _Float]
+    each: _Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,20 +113,23 @@ def traces(frames: Sequence[_Luma]) -> Traces:
         raise ValueError(f"frames of {LEAST_SIZE} x {LEAST_SIZE} px or more are needed")
     jump, border, doubt, height, sparse, poor = (np.empty((2, BLOCK)) for _ in range(6))
     halves = np.empty((2, 2 * BLOCK))
+    each = np.empty((len(frames), 2, 2, BLOCK))
     profiles = []
     for axis in (0, 1):
         turned = [f.T if axis == 0 else f for f in frames]
         steps = [_jumps(np.asarray(f, np.float64).T) for f in turned]
         jump[axis] = _mean_excess(steps, BLOCK, _MOST).mean(axis=(0, 2))
-        cells = _mean_excess(steps, BLOCK, _LIMITED)
-        border[axis], doubt[axis] = _lasting(cells)
+        cells = [_excess(s, BLOCK, _LIMITED) for s in steps]
+        border[axis], doubt[axis] = _lasting(_mean(cells))
         height[axis] = _mean_excess(steps, BLOCK, None).mean(axis=(0, 2))
         wide = _mean_excess(steps, 2 * BLOCK, _MOST).mean(axis=(0, 2))
         halves[axis] = np.roll(wide, BLOCK)  # places 8, 9, ... start in the second half of 16
-        few = np.mean([_sparseness(f) for f in turned], axis=0)
-        few = (few - few.mean(axis=1, keepdims=True)) * BLOCK / (BLOCK - 1)
+        fews = [_sparseness(f) for f in turned]
+        few = _mean(fews)
         sparse[axis] = few.mean(axis=0)
         poor[axis], _ = _lasting(few[:, :, None])
+        for k, (one, fine) in enumerate(zip(cells, fews, strict=True)):
+            each[k, :, axis] = _lasting(one)[0], _lasting(fine[:, :, None])[0]
         profiles.append(_profile(steps))
     # Axis 0 above is along rows of the transposed frame: y. Callers read x first.
     order = [1, 0]
@@ -137,6 +142,7 @@ def traces(frames: Sequence[_Luma]) -> Traces:
         poor=poor[order],
         halves=halves[order],
         profiles=(profiles[1], profiles[0]),
+        each=each[:, :, order],
     )
 
 
@@ -160,6 +166,18 @@ def find_grid(found: Traces) -> BlockGrid | None:
             height = float(np.mean([found.height[a, k] for a, k in enumerate(offset)]))
             return BlockGrid(period=period, offset=offset, score=score, height=max(height, 0.0))
     return broken
+
+
+def grid_at(found: Traces, offset: tuple[int, int]) -> BlockGrid:
+    """Return the grid of 8 px that is known to have a corner there, whatever the traces show.
+
+    Args:
+        offset: `(x, y)`, px from the frame's corner.
+    """
+    x, y = offset[0] % BLOCK, offset[1] % BLOCK
+    height = float(np.mean([found.height[0, x], found.height[1, y]]))
+    score, _ = _score(found, found.border / _SEEN + found.poor / _SPARSE, (x, y))
+    return BlockGrid(period=float(BLOCK), offset=(x, y), score=score, height=max(height, 0.0))
 
 
 def _score(found: Traces, evidence: _Float, offset: tuple[int, int]) -> tuple[float, float]:
@@ -217,24 +235,30 @@ def _jumps(lines: _Float) -> _Float:
 
 
 def _mean_excess(frames: Sequence[_Float], period: int, most: float | None) -> _Float:
+    """Return the mean over frames of `_excess`, from the jumps of each."""
+    return _mean([_excess(jumps, period, most) for jumps in frames])
+
+
+def _mean(frames: Sequence[_Float]) -> _Float:
+    total: _Float = sum(frames[1:], start=frames[0]) / len(frames)
+    return total
+
+
+def _excess(jumps: _Float, period: int, most: float | None) -> _Float:
     """Return how much each phase exceeds the mean of the others, `(periods, phase, strips)`.
 
     Args:
-        frames: jumps of each frame; the result is their mean.
         most: jumps are taken as shares of the usual one around, up to this; None as they are.
     """
-    total: _Float | None = None
-    for jumps in frames:
-        strips = max(jumps.shape[1] // _STRIP, 1)
-        wide = jumps[:, : strips * _STRIP].reshape(jumps.shape[0], strips, -1).mean(axis=2)
-        blocks = wide.reshape(-1, period, strips)
-        if most is not None:
-            usual = np.median(blocks, axis=1, keepdims=True)
-            blocks = np.minimum(blocks / (usual + _DARK), most)
-        others = (blocks.sum(axis=1, keepdims=True) - blocks) / (period - 1)
-        total = blocks - others if total is None else total + blocks - others
-    assert total is not None  # `traces` refuses an empty list
-    return total / len(frames)
+    strips = max(jumps.shape[1] // _STRIP, 1)
+    wide = jumps[:, : strips * _STRIP].reshape(jumps.shape[0], strips, -1).mean(axis=2)
+    blocks = wide.reshape(-1, period, strips)
+    if most is not None:
+        usual = np.median(blocks, axis=1, keepdims=True)
+        blocks = np.minimum(blocks / (usual + _DARK), most)
+    others = (blocks.sum(axis=1, keepdims=True) - blocks) / (period - 1)
+    excess: _Float = blocks - others
+    return excess
 
 
 def _lasting(cells: _Float) -> tuple[_Float, _Float]:
@@ -257,7 +281,10 @@ def _profile(jumps: Sequence[_Float]) -> _Float:
 
 
 def _sparseness(luma: _Luma) -> _Float:
-    """Return the share of fine samples next to nothing, `(block along a row, phase)`."""
+    """Return the share of fine samples next to nothing, `(block along a row, phase)`.
+
+    Less the mean of the other phases of the same blocks.
+    """
     rows, columns = luma.shape
     count = (columns - 2 * BLOCK) // BLOCK
     lines = luma[: rows // _ROWS * _ROWS].astype(np.float32)
@@ -267,7 +294,8 @@ def _sparseness(luma: _Luma) -> _Float:
         blocks = lines[:, BLOCK + phase : BLOCK + phase + BLOCK * count]
         samples = blocks.reshape(lines.shape[0], count, BLOCK) @ fine
         found[:, phase] = np.mean(np.abs(samples) < _NOTHING, axis=(0, 2))
-    return found
+    less: _Float = (found - found.mean(axis=1, keepdims=True)) * BLOCK / (BLOCK - 1)
+    return less
 
 
 def block_basis() -> NDArray[np.float32]:

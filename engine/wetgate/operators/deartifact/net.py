@@ -116,11 +116,12 @@ def net_planes(window: Window, error: float, offset: tuple[int, int]) -> Planes:
 
 def corrected(
     base: NDArray[np.float32], change: Planes, error: float, region: Box
-) -> tuple[Planes, bool]:
-    """Return the bounded correction of planes, and whether it was held back anywhere.
+) -> tuple[Planes, NDArray[np.float32] | None]:
+    """Return the bounded correction of planes, and how much of it was let through.
 
-    Blocks of 8 x 8 px anchored at (0, 0) of the full frame whose correction is implausibly large
-    keep the classical result; weights run linearly between their middles.
+    The second is `(height, width)`, 0 where the correction was held back altogether; None where
+    all of it passed. Blocks of 8 x 8 px anchored at (0, 0) of the full frame whose correction is
+    implausibly large keep the classical result; weights run linearly between their middles.
 
     Args:
         base: pixels that are corrected; a gray picture takes luma's correction alone.
@@ -129,19 +130,19 @@ def corrected(
     bounded = np.clip(change[: min(base.shape[2], 3)], -LIMIT, LIMIT)
     side, top = -region.x0 % BLOCK, -region.y0 % BLOCK
     rows, columns = (region.height - top) // BLOCK, (region.width - side) // BLOCK
-    held = False
+    passed: NDArray[np.float32] | None = None
     if rows > 0 and columns > 0:
         part = bounded[0, top : top + BLOCK * rows, side : side + BLOCK * columns]
         energy = part.reshape(rows, BLOCK, columns, BLOCK).astype(np.float64) ** 2
         size = np.sqrt(energy.mean(axis=(1, 3)))
         trust = np.clip((_REFUSED - size) / (_REFUSED - _DOUBT), 0.0, 1.0)
         if trust.min() < 1.0:
-            held = True
             y = (np.arange(region.height) - top + 0.5) / BLOCK - 0.5
             x = (np.arange(region.width) - side + 0.5) / BLOCK - 0.5
-            bounded = bounded * _between(trust, y, x)
+            passed = _between(trust, y, x)
+            bounded = bounded * passed
     scaled: Planes = bounded * np.float32(error)
-    return scaled, held
+    return scaled, passed
 
 
 def run(

@@ -5,7 +5,8 @@ gradients jump at block borders, how many samples of the 8x8 transform are next 
 each band, how much energy there is, and how all that differs between the codec's own grid and
 the grid half a block away. A linear model of these turns them into the logarithm of the error;
 its coefficients are in `quality.json`, fitted on coded clips whose truth is known by
-`wetgate.train.tasks.deartifact.fit_quality`.
+`wetgate.train.tasks.deartifact_quality`. Where blocks end abruptly, as in JPEG, the jump itself
+tells the error better: neighboring blocks err apart.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ _LITTLE = 0.02
 _BANDS = ((1, 2), (3, 5), (6, 9), (10, 14))
 """Lowest and highest sum of the two frequency indices."""
 _NEAR = (0.5, 1.0, 2.0)
+_ABRUPT, _VERY_ABRUPT = 0.5, 0.8
+"""Jump / error from which on the jump has a say, and from which on it has all of `_SAY`."""
+_SAY = 0.75
+_USUAL = 1.1
+"""Jump / error of JPEG; 0.5-1.35 in the clips looked at."""
+_MOST_ABRUPT = 1.35
 LEAST, MOST = 0.3 / _CODES, 16.0 / _CODES
 """Errors that the fit has seen; the estimate stays between them."""
 
@@ -80,7 +87,19 @@ def features(frames: Sequence[_Luma], found: Traces, grid: BlockGrid) -> NDArray
 
 def estimate_error(frames: Sequence[_Luma], found: Traces, grid: BlockGrid) -> float:
     """Return the estimated RMS error of luma, in the unit of the frames."""
-    return quality_model().error(features(frames, found, grid))
+    return with_height(quality_model().error(features(frames, found, grid)), grid.height)
+
+
+def with_height(error: float, height: float) -> float:
+    """Return an estimate of the error that also believes in the jump at borders.
+
+    Args:
+        height: mean excess of the gradient's jump at borders, in the unit of the error.
+    """
+    say = _SAY * float(np.clip((height / error - _ABRUPT) / (_VERY_ABRUPT - _ABRUPT), 0.0, 1.0))
+    if say > 0.0:
+        error = float(np.exp((1 - say) * np.log(error) + say * np.log(height / _USUAL)))
+    return float(np.clip(max(error, height / _MOST_ABRUPT), LEAST, MOST))
 
 
 def _spectrum(luma: _Luma, offset: tuple[int, int]) -> NDArray[np.float64]:
