@@ -26,7 +26,7 @@ def _case(clip: str, blocking: float, gain: float = 0.5, condition: Condition = 
     best = Best(name="ffmpeg spp", strength=8.0, planes=_planes(), at_end=False, cpu_seconds=0.1)
     return Case(
         clip=clip, condition=condition, digest="0", coded=coded,
-        twin=replace(ours, psnr=30.2), net=ours,
+        twin=replace(ours, psnr=30.2), net=ours, told=replace(ours, psnr=30.3), found=clip != "b",
         peers=((best, replace(coded, psnr=30.1)), (replace(best, name="b"), coded)),
     )  # fmt: skip
 
@@ -48,6 +48,8 @@ def test_goals_are_read_on_h264_and_all_three_named() -> None:
     assert rows[f"network over its twin, {name} (2)"].wetgate == pytest.approx(0.3)
     assert rows[f"gain over the best peer, {name} (2)"].wetgate == pytest.approx(0.4)
     assert rows["clips skipped"].wetgate == 1.0
+    assert rows[f'mean gain, {name}, blocks = "8" (2)'].wetgate == pytest.approx(0.3)
+    assert rows[f"b | {name}"].extra["grid found"] == 0.0
     assert rows[f"a | {name}"].peer_name == "ffmpeg spp @ 8"
     low = table([_case("a", 5e-4, 0.1)], []).rows
     assert [r.reached for r in low if r.goal] == [False, False, False, True]

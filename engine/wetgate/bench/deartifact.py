@@ -1,8 +1,9 @@
 """Deartifact with its automatic setting beside ffmpeg's filters, each at its best strength.
 
-wetgate is told nothing: it finds the block grid and the quality in the pixels. Every peer gets
-the strength with the highest PSNR of luma, clip by clip. Blocking and mosquito noise are read
-together with PSNR: a blur alone lowers both.
+wetgate is told nothing: it finds the block grid and the quality in the pixels. Beside that stands
+what it does once told that a clip was coded, where it did not find out. Every peer gets the
+strength with the highest PSNR of luma, clip by clip. Blocking and mosquito noise are read together
+with PSNR: a blur alone lowers both.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ OTHERS = (
     Condition("MPEG-2 qscale 14", CodecSpec(codec="mpeg2", qscale=14)),
 )
 STILLS = tuple(
-    Condition(f"JPEG quality {q}", CodecSpec(codec="jpeg", quality=q)) for q in (10, 20, 40)
+    Condition(f"JPEG quality {q}", CodecSpec(codec="jpeg", quality=q)) for q in (10, 20, 30, 40)
 )
 
 
@@ -90,7 +91,13 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One clip under one condition; `net` is None where no network is installed."""
+    """One clip under one condition.
+
+    Attributes:
+        twin: the classical step. net: the network's; None where none is installed.
+        told: the classical step when it is told that the clip was coded.
+        found: whether the grid was found without being told.
+    """
 
     clip: str
     condition: Condition
@@ -98,6 +105,8 @@ class Case:
     coded: Score
     twin: Score
     net: Score | None
+    told: Score
+    found: bool
     peers: tuple[tuple[Best, Score], ...]
 
     @property
@@ -155,14 +164,16 @@ def measure_case(clip: CleanClip, condition: Condition, *, quick: bool = False) 
         rgb = planes.to_rgb()
         return judge([rgb[n - first] for n in scored])
 
-    def ours(net: str) -> Score:
+    def ours(net: str, blocks: str = "auto") -> tuple[Score, bool]:
         _, height, width, _ = coded.frames.shape
         facts = SourceFacts(
             sample_type="uint8", width=width, height=height, channels=3, is_log_working=False
         )
-        operator = DeartifactOperator(net=net)
+        operator = DeartifactOperator(net=net, blocks=blocks)
         made = run_streaming(operator, dict(enumerate(coded.frames)), scored, facts)
-        return judge([made.frames[n] for n in scored], made.cpu_seconds)
+        # Nothing was cropped: blocks start in the corner.
+        found = made.analysis.get("offset") == [0, 0] and made.analysis["period"] in (4, 8, 16)
+        return judge([made.frames[n] for n in scored], made.cpu_seconds), found
 
     first = scored[0]
     cut = slice(first, scored[-1] + 1)
@@ -175,13 +186,16 @@ def measure_case(clip: CleanClip, condition: Condition, *, quick: bool = False) 
         if not quick or candidate.name in _QUICK_FILTERS:
             best = best_of(candidate, source, scored, lambda p: judge_planes(p).psnr)
             peers.append((best, replace(judge_planes(best.planes), cpu_seconds=best.cpu_seconds)))
+    twin, found = ours("none")
     return Case(
         clip=clip.name,
         condition=condition,
         digest=digest_bytes(coded.planes.luma.tobytes()),
         coded=judge([coded.frames[n] for n in scored]),
-        twin=ours("none"),
-        net=ours("auto") if any(p.card.name == MODEL for p in list_models()) else None,
+        twin=twin,
+        net=ours("auto")[0] if any(p.card.name == MODEL for p in list_models()) else None,
+        told=twin if found else ours("none", "8")[0],
+        found=found,
         peers=tuple(peers),
     )
 
@@ -244,7 +258,9 @@ def _case_row(case: Case) -> BenchRow:
         unit="dB",
         extra={
             "coded dB": case.coded.psnr,
+            "grid found": float(case.found),
             "twin dB": case.twin.psnr - case.coded.psnr,
+            "told dB": case.told.psnr - case.coded.psnr,
             "blocking -%": share(lambda c: c.ours, _blocking),
             "twin's": share(lambda c: c.twin, _blocking),
             "best peer's": share(lambda c: c.best[1], _blocking),
@@ -275,6 +291,10 @@ def _summary(cases: Sequence[Case], skipped: Sequence[str]) -> list[BenchRow]:
             rows.append(_gain_row(f"mean gain, {name}, classical twin", here, _twin, False))
             rows.append(_mean(f"network over its twin, {name}", here, _over_twin))
         rows.append(_mean(f"gain over the best peer, {name}", here, _over_peer))
+        if not all(c.found for c in here):
+            rows.append(
+                _gain_row(f'mean gain, {name}, blocks = "8"', here, lambda c: c.told, False)
+            )
         for what, index, wanted in (
             ("blocking", _blocking, BLOCKING), ("mosquito noise", _mosquito, MOSQUITO),
         ):  # fmt: skip
@@ -337,5 +357,6 @@ def _share_row(
         goal="" if goal is None else f">= {100 * goal:g} %",
         reached=None if goal is None else share >= goal,
         unit="%",
-        note=f"classical twin {100 * gone(cases, _twin, index):.0f} %",
+        note=f"classical twin {100 * gone(cases, _twin, index):.0f} %, told of the grid "
+        f"{100 * gone(cases, lambda c: c.told, index):.0f} %",
     )
