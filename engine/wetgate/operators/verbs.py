@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from wetgate.model.box import Box
 from wetgate.operators.base import (
     Analysis,
+    Fix,
     Judged,
     Operator,
     Pixels,
@@ -28,6 +30,7 @@ def run_operator(
     facts: SourceFacts,
     analysis: Analysis | None = None,
     tile: tuple[int, int] | None = None,
+    planes: Mapping[int, Mapping[str, Pixels]] | None = None,
 ) -> Pixels:
     """Run an operator on whole frames in memory, by the plainest reading of its contract.
 
@@ -37,9 +40,10 @@ def run_operator(
     Args:
         frames: working-encoding frames of one shot by number.
         tile: width and height of the tiles; None for one tile of the whole frame.
+        planes: named planes `(h, w, 1)` of frames by number, for `Window.planes`.
     """
     return judge_operator(
-        operator, frames, number, facts=facts, analysis=analysis, tile=tile
+        operator, frames, number, facts=facts, analysis=analysis, tile=tile, planes=planes
     ).pixels
 
 
@@ -51,12 +55,19 @@ def judge_operator(
     facts: SourceFacts,
     analysis: Analysis | None = None,
     tile: tuple[int, int] | None = None,
+    planes: Mapping[int, Mapping[str, Pixels]] | None = None,
 ) -> Judged:
-    """Run an operator as `run_operator` does and return what its last stage said as well."""
+    """Run an operator as `run_operator` does and return what its last stage said as well.
+
+    The pixels are those that the operator returned, in and out of its fixes; records stand in
+    the order of their numbers.
+    """
     if analysis is None:
         numbers = sorted(frames)
         analysis = operator.analyse(lambda n: frames[n], numbers, facts)
-    return _stage_output(operator, len(operator.stages) - 1, frames, number, facts, analysis, tile)
+    last = len(operator.stages) - 1
+    beside = planes or {}
+    return _stage_output(operator, last, frames, number, facts, analysis, tile, beside)
 
 
 def assert_footprint_honest(
@@ -134,6 +145,7 @@ def _stage_output(
     facts: SourceFacts,
     analysis: Analysis,
     tile: tuple[int, int] | None,
+    beside: Mapping[int, Mapping[str, Pixels]],
 ) -> Judged:
     stage = operator.stages[index]
     radius, halo = stage.footprint.temporal_radius, stage.footprint.halo
@@ -145,7 +157,7 @@ def _stage_output(
     said: list[NDArray[np.uint8] | None] = []
     if index:
         made = {
-            n: _stage_output(operator, index - 1, frames, n, facts, analysis, tile)
+            n: _stage_output(operator, index - 1, frames, n, facts, analysis, tile, beside)
             for n in set(used)
         }
         said = [made[n].classes for n in used]
@@ -160,9 +172,11 @@ def _stage_output(
     pairs = _pairs(stage, before or inputs, valid, analysis, facts)
     whole = Box.of_size(facts.width, facts.height)
     scale = stage.footprint.scale
-    shape = int(facts.height * scale), int(facts.width * scale), inputs[radius].shape[2]
-    out = np.empty(shape, np.float32)
-    classes = np.full(shape[:2], operator.spec.provenance, np.uint8)
+    count = stage.footprint.planes or inputs[radius].shape[2]
+    out = np.empty((int(facts.height * scale), int(facts.width * scale), count), np.float32)
+    shape = out.shape[:2]
+    joined = _Joined()
+    classes = np.full(shape, operator.spec.provenance, np.uint8)
     judged = False
     notes: dict[str, None] = {}
     for box in whole.tiles(*(tile or whole.size)):
@@ -177,6 +191,7 @@ def _stage_output(
             tile=box,
             frame=whole,
             previous_classes=_cut_classes(said, region),
+            planes={n: _cut([p], region)[0] for n, p in beside.get(number, {}).items()},
         )
         x0, y0, x1, y1 = (int(edge * scale) for edge in (box.x0, box.y0, box.x1, box.y1))
         result = stage(window, analysis, facts)
@@ -185,7 +200,41 @@ def _stage_output(
             notes.update(dict.fromkeys(result.notes))
             if result.classes is not None:
                 classes[y0:y1, x0:x1], judged = result.classes, True
-    return Judged(out, classes if judged else None, tuple(notes))
+            joined.add(result, (slice(y0, y1), slice(x0, x1)), shape)
+    return Judged(
+        out,
+        classes if judged else None,
+        tuple(notes),
+        fixes=joined.fixes,
+        origins=joined.origins,
+        planes=joined.planes,
+        records=tuple(fix for _, fix in sorted(joined.records.items())),
+    )
+
+
+@dataclass(slots=True)
+class _Joined:
+    """What the tiles of a frame said of single defects, laid side by side."""
+
+    fixes: NDArray[np.uint32] | None = None
+    origins: NDArray[np.float32] | None = None
+    planes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    records: dict[int, Fix] = field(default_factory=dict)
+
+    def add(self, said: Judged, at: tuple[slice, slice], shape: tuple[int, ...]) -> None:
+        if said.fixes is not None:
+            if self.fixes is None:
+                self.fixes = np.zeros(shape, np.uint32)
+            self.fixes[at] = said.fixes
+        if said.origins is not None:
+            if self.origins is None:
+                self.origins = np.zeros((*shape, 3), np.float32)
+            self.origins[at] = said.origins
+        for name, plane in said.planes.items():
+            self.planes.setdefault(name, np.zeros(shape, np.float32))[at] = plane
+        for fix in said.records:
+            if self.records.setdefault(fix.number, fix) != fix:
+                raise AssertionError(f"two records of fix {fix.number}: {fix}")
 
 
 def _pairs(

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from wetgate.operators.base import Footprint, Operator, OperatorSpec, Stage
+from wetgate.operators.base import (
+    Footprint,
+    Operator,
+    OperatorSpec,
+    ReadsPlanes,
+    Stage,
+    TakesDecisions,
+)
 from wetgate.render.encoding import Encoding
 
 GENERATIVE = 0x80
@@ -21,6 +28,8 @@ class BoundStep:
         generative: a model it runs makes up detail, whatever its operator says of itself.
         spec, stages, footprints: of the operator, read once: some open the card of a model to
             tell them.
+        plane_names: named planes that it looks at where the job has them.
+        repairs: whether it changes single defects alone, each of them a fix on record.
     """
 
     operator: Operator
@@ -31,11 +40,17 @@ class BoundStep:
     spec: OperatorSpec = field(init=False)
     stages: tuple[Stage, ...] = field(init=False)
     footprints: tuple[Footprint, ...] = field(init=False)
+    plane_names: tuple[str, ...] = field(init=False)
+    repairs: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spec", self.operator.spec)
         object.__setattr__(self, "stages", tuple(self.operator.stages))
         object.__setattr__(self, "footprints", tuple(s.footprint for s in self.stages))
+        operator = self.operator
+        names = operator.planes() if isinstance(operator, ReadsPlanes) else ()
+        object.__setattr__(self, "plane_names", tuple(names))
+        object.__setattr__(self, "repairs", isinstance(operator, TakesDecisions))
 
     @property
     def scale(self) -> Fraction:

@@ -143,11 +143,18 @@ def padded(plane: Plane, canvas: Canvas, grown: Canvas) -> Plane:
     return PaddedPlane(plane, grown.data.shifted(-canvas.data.x0, -canvas.data.y0))
 
 
+def padded_index(canvas: Canvas, grown: Canvas) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of a canvas that a larger one is made of by reflection."""
+    box = grown.data.shifted(-canvas.data.x0, -canvas.data.y0)
+    return (
+        reflect(box.y0, box.y1, canvas.data.height),
+        reflect(box.x0, box.x1, canvas.data.width),
+    )
+
+
 def pad_marks(marks: NDArray[np.uint8], canvas: Canvas, grown: Canvas) -> NDArray[np.uint8]:
     """Return `(h, w)` values grown as `padded` grows planes."""
-    height, width = marks.shape
-    box = grown.data.shifted(-canvas.data.x0, -canvas.data.y0)
-    rows, columns = reflect(box.y0, box.y1, height), reflect(box.x0, box.x1, width)
+    rows, columns = padded_index(canvas, grown)
     return np.ascontiguousarray(marks[rows][:, columns])
 
 

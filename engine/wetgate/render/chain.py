@@ -18,7 +18,8 @@ from wetgate.model.box import Box
 from wetgate.operators.base import Analysis, Judged, Pixels, SourceFacts, Window
 from wetgate.render.analysis import ShotAnalyses
 from wetgate.render.bound import BoundStep, reach_of
-from wetgate.render.canvas import pad_marks, padded, scaled_box, sizes_of
+from wetgate.render.canvas import pad_marks, padded, padded_index, scaled_box, sizes_of
+from wetgate.render.fixing import FrameFixes, step_labels
 from wetgate.render.frames import canvas_of
 from wetgate.render.judging import (
     FrameNotes,
@@ -45,6 +46,7 @@ class _StepInput:
     color: Plane
     finite: Plane
     touched: Marks | None = None
+    fixes: FrameFixes | None = None
     working: Plane | None = None
 
 
@@ -57,6 +59,7 @@ class Finished:
             steps ran or one told its pixels apart; else every changed pixel carries `mark`.
         notes: what the stages said, each sentence once.
         network_off: greatest share of the frame in which a step did without its network.
+        fixes: what became of single defects; None when no step speaks of any.
     """
 
     color: Pixels | None
@@ -64,6 +67,7 @@ class Finished:
     mark: int
     notes: tuple[str, ...] = ()
     network_off: float = 0.0
+    fixes: FrameFixes | None = None
 
 
 class Chain:
@@ -101,6 +105,7 @@ class Chain:
         self._classes: dict[tuple[int, int, int], MarksPlane | None] = {}
         self._notes: dict[tuple[int, int, int], FrameNotes] = {}
         self._surveys = Surveys(workers, wide=wide)
+        self._labels = step_labels(steps)
 
     def needs(self, number: int) -> list[int]:
         """Return the source frames that an output is made from."""
@@ -118,14 +123,15 @@ class Chain:
         last = len(self.steps) - 1
         if last < 0:
             return Finished(color=None, touched=None, mark=0)
-        color, touched = self._run_step(last, number, source)
+        stepped = self._run_step(last, number, source)
         said = [self._notes[key] for key in sorted(self._notes) if key[2] == number]
         return Finished(
-            color=color,
-            touched=touched,
+            color=stepped.color,
+            touched=stepped.touched,
             mark=self.steps[last].mark,
             notes=tuple(dict.fromkeys(text for one in said for text in one.notes)),
             network_off=max((one.network_off for one in said), default=0.0),
+            fixes=stepped.fixes,
         )
 
     def read_working(self, index: int, number: int) -> Pixels:
@@ -194,12 +200,14 @@ class Chain:
             color=color,
             finite=color if same else padded(entry.finite, made, grown),
             touched=None if entry.touched is None else pad_marks(entry.touched, made, grown),
+            fixes=None if entry.fixes is None else entry.fixes.taken(*padded_index(made, grown)),
         )
 
     def _plain_input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
         if index == 0:
             return _StepInput(color=source.color, finite=source.finite)
-        color, touched = self._run_step(index - 1, number, source)
+        stepped = self._run_step(index - 1, number, source)
+        color = stepped.color
         if color is None:
             color = source.color.rows(0, source.color.shape[0])
         plane = self._store.keep_exact(color, source.shell.sample_type)
@@ -208,7 +216,7 @@ class Chain:
             finite = self._store.keep_exact(
                 substitute(color, non_finite_mask(color)), source.shell.sample_type
             )
-        return _StepInput(color=plane, finite=finite, touched=touched)
+        return _StepInput(color=plane, finite=finite, touched=stepped.touched, fixes=stepped.fixes)
 
     def _working(self, index: int, number: int, source: ShelvedFrame) -> Plane:
         entry = self._input(index, number, source)
@@ -234,6 +242,15 @@ class Chain:
         resize = self.sizes.plane_after if after else self.sizes.plane_before
         return resize(plane, canvas_of(source.shell), index, "linear")
 
+    def _named_planes(self, index: int, source: ShelvedFrame) -> dict[str, Plane]:
+        """Return the planes beside color that a step looks at, at the size it works on."""
+        found = {}
+        for name in self.steps[index].plane_names:
+            plane = self._beside(source.planes.get(name), index, source)
+            if plane is not None:
+                found[name] = plane
+        return found
+
     def _neighbours(self, number: int, radius: int, source: ShelvedFrame) -> list[int | None]:
         around = range(number - radius, number + radius + 1)
         return [n if n == number or self._is_neighbor(n, number, source) else None for n in around]
@@ -253,6 +270,9 @@ class Chain:
         make = StepOutput if self.sizes.scales[index] == 1 else ResizedOutput
         output = make(
             step=step,
+            number=number,
+            index=index,
+            label=self._labels[index],
             color=entry.color,
             working=self._working(index, number, source),
             matte=self._beside(source.matte, index, source, after=True),
@@ -260,6 +280,7 @@ class Chain:
             touched=entry.touched,
             several=len(self.steps) > 1,
             sample_type=source.shell.sample_type,
+            fixes=entry.fixes,
         )
         last = len(step.stages) - 1
         done = self._run_tiles(index, last, number, source, output.write)
@@ -269,8 +290,10 @@ class Chain:
         key = (index, stage, number)
         plane = self._outputs.get(key)
         if plane is None:
-            exact = self.steps[index].footprints[stage].exact_output
-            shape = self._input(index, number, source).color.shape
+            footprint = self.steps[index].footprints[stage]
+            exact = footprint.exact_output
+            height, width, count = self._input(index, number, source).color.shape
+            shape = (height, width, footprint.planes or count)
             out = np.empty(shape, dtype=np.float32 if exact else np.float16)
 
             def write(window: Window, judged: Judged) -> TileDone:
@@ -323,6 +346,7 @@ class Chain:
         scale = self.sizes.scales[index] if last else Fraction(1)
         numbers = [number if n is None else n for n in around]
         classes = {n: self._classes.get((index, stage_index - 1, n)) for n in planes}
+        named = self._named_planes(index, source)
 
         def run(tile: Box) -> TileDone:
             region = tile.grown(footprint.halo)
@@ -339,10 +363,12 @@ class Chain:
                 tile=tile,
                 frame=frame,
                 previous_classes=tuple(said[n] for n in numbers) if previous else (),
+                planes={name: gather(plane, region) for name, plane in named.items()},
             )
             made = scaled_box(tile, scale)
-            shape = (made.height, made.width, facts.channels)
-            return write(window, take_apart(step, stage(window, analysis, facts), shape))
+            shape = (made.height, made.width, footprint.planes or facts.channels)
+            result = stage(window, analysis, facts)
+            return write(window, take_apart(step, result, shape, last=last, frame=number))
 
         unit = scale.denominator
         width, height = (-(-side // unit) * unit for side in self._tile)

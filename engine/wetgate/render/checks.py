@@ -40,6 +40,12 @@ def check_sizes(recipe: Recipe, operators: Sequence[Operator], *, has_matte: boo
                 f"{', '.join(map(str, scales))}",
                 expected="stages that keep the size, and a last one that has the whole scale",
             )
+        last = operator.stages[-1].footprint.planes
+        if last is not None:
+            raise BackendError(
+                f"operator {spec.name!r} says that its last stage returns {last} channels",
+                expected="as many as the frame has: planes None",
+            )
         blends = step.strength != 1.0 or has_matte
         if scale != 1 and blends and not isinstance(operator, Resamples):
             how = "a matte" if has_matte else f"a strength of {step.strength:g}"

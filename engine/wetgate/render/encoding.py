@@ -176,6 +176,49 @@ def compose(
     return restore(out, source, non_finite_mask(out))
 
 
+def compose_fixed(
+    source: Pixels,
+    before: Pixels,
+    after: Pixels,
+    encoding: Encoding,
+    *,
+    weight: Pixels,
+    alpha: Pixels | None = None,
+    sample_type: SampleType,
+) -> Pixels:
+    """Put what an operator made of single pixels in the place of the source's.
+
+    `out = source + weight * (decode(after) - source)`, and `decode(after)` itself where the
+    weight is 1: a pixel borrowed from another frame comes out with that frame's codes, which a
+    delta in float32 from a much brighter defect would miss. A sample that the operator left alone
+    bit by bit and a pixel that is not finite keep the source's bits.
+
+    Args:
+        source: C-contiguous `(n, channel)` pixels in source encoding, NaN and Inf included.
+        before, after: the same in the working encoding, in and out of the operator.
+        weight: `(n, 1)`, strength times matte. alpha: `(n, 1)` for premultiplied sources.
+
+    Returns:
+        A new array, finite wherever the source is.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        # Conversions want rows of a picture; these pixels are one.
+        out = encoding.decode(after[None], None if alpha is None else alpha[None])[0]
+        mixed = source + weight * (out - source)
+        out = np.where(weight == 1, out, np.where(weight == 0, source, mixed))
+        same = np.ascontiguousarray(before).view(np.uint32) == np.ascontiguousarray(after).view(
+            np.uint32
+        )
+        # A conversion may mix channels, so only a pixel that is the same in all is untouched.
+        out = np.where(
+            same if encoding.backward is None else same.all(-1, keepdims=True), source, out
+        )
+        if sample_type == "half":
+            out = np.where(np.abs(source) <= HALF_MAX, np.clip(out, -HALF_MAX, HALF_MAX), out)
+    usable = np.isfinite(source).all(-1, keepdims=True) & np.isfinite(out).all(-1, keepdims=True)
+    return np.where(usable, out, source).astype(np.float32, copy=False)
+
+
 def compose_resized(
     nearest: Pixels,
     after: Pixels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from wetgate.model.box import Box
 from wetgate.model.errors import BackendError
 from wetgate.operators.base import Judged, Pixels, Provenance
 from wetgate.render.bound import GENERATIVE, BoundStep
+from wetgate.render.fixing import TileFixes
 from wetgate.render.windows import gather
 
 Marks = NDArray[np.uint8]
@@ -28,6 +30,7 @@ class TileDone:
         guarded: pixels whose class is below the step's own, and not untouched.
         held: pixels of another size that take a sample of the source that is not finite.
         notes: what the stage had to say.
+        fixes: what it said of single defects.
     """
 
     box: Box
@@ -36,6 +39,7 @@ class TileDone:
     guarded: int = 0
     held: int = 0
     notes: tuple[str, ...] = ()
+    fixes: TileFixes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,19 @@ class FrameNotes:
     network_off: float = 0.0
 
 
-def take_apart(step: BoundStep, result: Pixels | Judged, shape: tuple[int, int, int]) -> Judged:
+def take_apart(
+    step: BoundStep, result: Pixels | Judged, shape: tuple[int, int, int], *, last: bool, frame: int
+) -> Judged:
     """Return what a stage gave as judged pixels, once it is what its contract says.
 
     Args:
         shape: `(height, width, channel)` that the pixels must have.
+        last: the stage is the last of its step, so that it may speak of fixes.
+        frame: number of the center frame.
 
     Raises:
-        BackendError: another shape or type, or a class above that of the operator.
+        BackendError: another shape or type, a class above that of the operator, or fixes and
+            pixels that contradict each other.
     """
     judged = result if isinstance(result, Judged) else Judged(result)
     name, spec = step.spec.name, step.spec
@@ -67,20 +76,74 @@ def take_apart(step: BoundStep, result: Pixels | Judged, shape: tuple[int, int, 
             f"operator {name!r} returned {pixels.dtype} {pixels.shape}",
             expected=f"float32 {shape}",
         )
-    if classes is None:
-        return judged
-    if classes.shape != shape[:2] or classes.dtype != np.uint8:
-        raise BackendError(
-            f"operator {name!r} returned classes {classes.dtype} {classes.shape}",
-            expected=f"uint8 {shape[:2]}",
-        )
-    highest = int(classes.max(initial=0))
-    if highest > spec.provenance:
-        raise BackendError(
-            f"operator {name!r} returned pixels of class {highest}",
-            expected=f"at most the class {int(spec.provenance)} that it declares",
-        )
+    if classes is not None:
+        _check_array(name, "classes", classes, np.uint8, shape[:2])
+        highest = int(classes.max(initial=0))
+        if highest > spec.provenance:
+            raise BackendError(
+                f"operator {name!r} returned pixels of class {highest}",
+                expected=f"at most the class {int(spec.provenance)} that it declares",
+            )
+    if judged.fixes is not None or judged.records or judged.planes or judged.origins is not None:
+        _check_fixes(step, judged, shape, last=last, frame=frame)
     return judged
+
+
+def _check_array(
+    name: str, what: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]
+) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise BackendError(
+            f"operator {name!r} returned {what} {array.dtype} {array.shape}",
+            expected=f"{np.dtype(dtype)} {shape}",
+        )
+
+
+def _check_fixes(
+    step: BoundStep, judged: Judged, shape: tuple[int, int, int], *, last: bool, frame: int
+) -> None:
+    """Hold an operator to what it says: every px of a fix is on record, of an allowed class."""
+    name, spec = step.spec.name, step.spec
+
+    def wrong(found: str, expected: str) -> BackendError:
+        return BackendError(f"operator {name!r} {found}", expected=expected, frame=frame)
+
+    if not last or step.scale != 1:
+        raise wrong("names fixes", "fixes from the last stage of an operator that keeps the size")
+    for plane in judged.planes:
+        _check_array(name, plane, judged.planes[plane], np.float32, shape[:2])
+    for fix in judged.records:
+        if fix.frame != frame or fix.number < 1:
+            raise wrong(f"has fix {fix.number} of frame {fix.frame}", f"1 and up, of frame {frame}")
+        if fix.provenance > spec.provenance:
+            raise wrong(
+                f"made fix {fix.number} of class {int(fix.provenance)}",
+                f"at most the class {int(spec.provenance)} that it declares",
+            )
+    if judged.origins is not None:
+        _check_array(name, "origins", judged.origins, np.float32, (*shape[:2], 3))
+    if judged.fixes is None:
+        return
+    _check_array(name, "fixes", judged.fixes, np.uint32, shape[:2])
+    own = np.uint8(spec.provenance) if judged.classes is None else judged.classes
+    classes = np.where(judged.fixes > 0, own, np.uint8(0))
+    highest = np.zeros(int(judged.fixes.max(initial=0)) + 1, np.int16)
+    highest[1:] = -1
+    for fix in judged.records:
+        if fix.applied and fix.number < len(highest):
+            highest[fix.number] = fix.provenance
+    # Pixels that it calls untouched keep the scan's bits, whatever fix they are put under.
+    allowed = highest[np.where(classes > 0, judged.fixes, np.uint32(0))]
+    if (allowed < 0).any():
+        unknown = int(judged.fixes[allowed < 0][0])
+        raise wrong(f"changed pixels by fix {unknown}", "a record of it that says `applied`")
+    if (classes > allowed).any():
+        raise wrong("made pixels of a class above that of their fix", "the highest class on record")
+    borrowed = classes == Provenance.BORROWED
+    if borrowed.any():
+        known = judged.origins is not None and judged.origins[borrowed].any(axis=-1).all()
+        if not known:
+            raise wrong("borrowed pixels from nowhere", "the origin of every pixel of class 4")
 
 
 def marks_of(step: BoundStep, classes: NDArray[np.uint8] | None) -> Marks:

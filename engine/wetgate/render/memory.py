@@ -128,6 +128,8 @@ def plan_memory(
     workers: int,
     converted: Sequence[bool] = (),
     with_color: bool = False,
+    beside: int = 0,
+    written_beside: int = 0,
     base: int | None = None,
 ) -> MemoryPlan:
     """Find the fastest plan that stays inside the budget.
@@ -135,6 +137,8 @@ def plan_memory(
     Args:
         converted: for every operator, whether its working encoding is not the file's own.
         with_color: the output is in another color space.
+        beside: planes read from files beside the frames (mattes, defect maps), kept as float32.
+        written_beside: bytes a px that are written beside a frame.
         base: bytes of the process before any frame; None measures this process.
 
     Raises:
@@ -145,11 +149,12 @@ def plan_memory(
     if base is None:
         base = process_base(with_steps) + (_not_loaded(_NET_LIBRARIES) if with_models else 0)
     steps = _read(operators)
-    held = _held_bytes(size, steps, converted)
+    held = _held_bytes(size, steps, converted, beside)
     surveys = _survey_bytes(size, steps)
     least: MemoryPlan | None = None
     for plan in _candidates(size, steps, workers):
         fixed = base + surveys + _working_bytes(size, steps, plan, with_steps)
+        fixed += _step_sizes(size, steps)[-1].pixels * written_beside
         store = min(held, max(0, budget - fixed))
         found = replace(plan, store_limit=store, scratch_bytes=held - store, peak=fixed + store)
         if found.peak <= budget:
@@ -188,6 +193,11 @@ def _read(operators: Sequence[Operator]) -> list[_Step]:
         _Step(op.spec.footprint.scale, tuple(stage.footprint for stage in op.stages))
         for op in operators
     ]
+
+
+def _planes(size: FrameSize, stage: Footprint) -> int:
+    """Return how many channels an inner stage makes."""
+    return size.colors if stage.planes is None else stage.planes
 
 
 def _step_sizes(size: FrameSize, steps: Sequence[_Step]) -> list[FrameSize]:
@@ -250,7 +260,8 @@ def _tile_bytes(size: FrameSize, steps: Sequence[_Step], tile: tuple[int, int]) 
         for index, print_ in enumerate(step.stages):
             region = (tile[0] + 2 * print_.halo) * (tile[1] + 2 * print_.halo)
             frames = 2 * print_.temporal_radius + 1
-            inputs = frames * size.colors * 4 * (2 if index else 1)
+            before = _planes(size, step.stages[index - 1]) if index else 0
+            inputs = frames * (size.colors + before) * 4
             band = here.width * (tile[1] + 2 * print_.halo) * size.colors * 4
             bytes_ = region * (inputs + print_.bytes_per_pixel) + 2 * band
             worst = max(worst, bytes_)
@@ -277,6 +288,9 @@ def _alive_bytes(
         return read + write if plan.overlap else max(read, write)
     tiles = plan.workers * _tile_bytes(size, steps, plan.tile)
     largest = max(s.color for s in sizes)
+    for step, here in zip(steps, sizes, strict=False):
+        for stage in step.stages[:-1]:
+            largest = max(largest, here.pixels * _planes(size, stage) * 4)
     survey = (plan.workers if plan.wide else 1) * 2 * largest if _surveys(steps) else 0
     render = largest + max(tiles, survey)
     if any(s is not size for s in sizes):
@@ -290,11 +304,14 @@ def _surveys(steps: Sequence[_Step]) -> bool:
     return any(stage.survey_bytes_per_pixel for step in steps for stage in step.stages)
 
 
-def _held_bytes(size: FrameSize, steps: Sequence[_Step], converted: Sequence[bool]) -> int:
+def _held_bytes(
+    size: FrameSize, steps: Sequence[_Step], converted: Sequence[bool], beside: int
+) -> int:
     """Return the bytes of all planes that are alive at once."""
     reach = reach_of([step.stages for step in steps])
     # Frames that nobody needs twice are read as they are and never laid away.
-    held = (2 * reach.source + 2) * size.compact if reach.source else 0
+    each = size.compact + size.pixels * 4 * beside
+    held = (2 * reach.source + 2) * each if reach.source else size.pixels * 4 * beside
     sizes = _step_sizes(size, steps)
     for i, step in enumerate(steps):
         window, color = 2 * reach.step_input[i] + 1, sizes[i].color
@@ -303,7 +320,7 @@ def _held_bytes(size: FrameSize, steps: Sequence[_Step], converted: Sequence[boo
         if i < len(converted) and converted[i]:
             held += window * color
         for s, stage in enumerate(step.stages[:-1]):
-            bytes_ = color if stage.exact_output else color // 2
+            bytes_ = sizes[i].pixels * _planes(size, stage) * (4 if stage.exact_output else 2)
             classes = sizes[i].pixels  # what the stage may say of each of its pixels
             held += (2 * reach.stage_output[i, s] + 1) * (bytes_ + classes)
     return held

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -82,6 +82,7 @@ class ShelvedFrame:
         color: the color channels with the source's own bits.
         finite: the color channels with stand-ins for NaN and Inf; `color` itself without any.
         rest: all other channels, or None.
+        planes: what lies beside the frame in files of its own, by name, such as "defects".
         pinned: somebody still compares with it; not to be dropped.
     """
 
@@ -95,6 +96,7 @@ class ShelvedFrame:
     matte: Plane | None
     digest: str
     nbytes: int
+    planes: Mapping[str, Plane] = field(default_factory=dict)
     pinned: bool = False
 
     @property
@@ -137,7 +139,8 @@ class ShelvedFrame:
 
     def release(self) -> None:
         """Give all memory back."""
-        for plane in {self.color, self.finite, self.rest, self.alpha, self.matte}:
+        every = {self.color, self.finite, self.rest, self.alpha, self.matte, *self.planes.values()}
+        for plane in every:
             if plane is not None:
                 plane.release()
 
@@ -150,6 +153,7 @@ class Shelf:
         store: where planes live.
         direct: keep frames as they were read, because each is needed once only.
         with_steps: whether any operator will look at the colors.
+        matte: reads mattes. planes: reads planes of other kinds, by name.
     """
 
     def __init__(
@@ -160,12 +164,14 @@ class Shelf:
         direct: bool = False,
         with_steps: bool = True,
         matte: MatteReader | None = None,
+        planes: Mapping[str, MatteReader] | None = None,
     ) -> None:
         self._source = source
         self._store = store
         self._direct = direct
         self._with_steps = with_steps
         self._matte = matte
+        self._planes = dict(planes or {}) if with_steps else {}
         self._lock = threading.Lock()
         self._loading: dict[int, threading.Lock] = {}
         self._frames: dict[int, ShelvedFrame | InputError] = {}
@@ -244,6 +250,8 @@ class Shelf:
         if self._matte is not None and self._with_steps:
             height, width, _ = frame.pixels.shape
             matte = keep(self._matte(frame.number, (height, width)))
+        size = (frame.pixels.shape[0], frame.pixels.shape[1])
+        planes = {name: keep(read(frame.number, size)) for name, read in self._planes.items()}
         shell = frame
         rest = None
         if not self._direct:
@@ -262,6 +270,7 @@ class Shelf:
             matte=matte,
             digest=loaded.digest,
             nbytes=loaded.nbytes,
+            planes=planes,
         )
 
     def _exact(self, frame: Frame) -> Callable[[Pixels], Plane]:

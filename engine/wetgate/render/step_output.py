@@ -6,23 +6,36 @@ Both classes are used from several threads at once: every tile writes to a part 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wetgate.model.box import Box
 from wetgate.model.frame import SampleType
 from wetgate.operators.base import Judged, Pixels, Provenance, Resamples, Window
 from wetgate.render.bound import BoundStep
-from wetgate.render.canvas import ResizedPlane, scaled_box
-from wetgate.render.encoding import compose, compose_resized
+from wetgate.render.canvas import ResizedPlane, nearest_index, scaled_box
+from wetgate.render.encoding import compose, compose_fixed, compose_resized
+from wetgate.render.fixing import HELD_OUT, FrameFixes, TileFixes, join_fixes
 from wetgate.render.judging import Marks, MarksPlane, TileDone, count_guarded, marks_of
 from wetgate.render.store import Plane
 from wetgate.render.windows import gather, gather_if
 
-Stepped = tuple[Pixels | None, Marks | None]
-"""Colors after a step, None for those of the source, and the marks of all steps so far."""
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """One frame after a step.
+
+    Attributes:
+        color: None for those of the source. touched: the marks of all steps so far.
+        fixes: the fixes of all steps so far; None when no step named any.
+    """
+
+    color: Pixels | None
+    touched: Marks | None
+    fixes: FrameFixes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +47,14 @@ class StepOutput:
         matte, alpha: at the size of the output.
         touched: marks of the steps before; None when there are none.
         several: marks are wanted for every pixel, because other steps leave theirs.
+        number: of the frame. index, label: of the step.
+        fixes: those of the steps before.
     """
 
     step: BoundStep
+    number: int
+    index: int
+    label: str
     color: Plane
     working: Plane
     matte: Plane | None
@@ -44,6 +62,7 @@ class StepOutput:
     touched: Marks | None
     several: bool
     sample_type: SampleType
+    fixes: FrameFixes | None = None
     out: Pixels = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,8 +80,11 @@ class StepOutput:
         box = window.tile
         seen = window.center[box.within(window.region)]
         guarded = count_guarded(self.step, judged.classes)
+        if self.step.repairs or judged.fixes is not None:
+            return self._write_fixes(window, judged, seen, guarded)
+        told = TileFixes(box=box, planes=judged.planes) if judged.planes else None
         if _same_memory(judged.pixels, seen):
-            return TileDone(box=box, written=False, guarded=guarded, notes=judged.notes)
+            return TileDone(box=box, written=False, guarded=guarded, notes=judged.notes, fixes=told)
         plain = gather(self.color, box)
         result = compose(
             plain,
@@ -78,7 +100,49 @@ class StepOutput:
         marks = None
         if self.several or judged.classes is not None:
             marks = np.where(_differs(result, plain), marks_of(self.step, judged.classes), _ZERO)
-        return TileDone(box=box, written=True, marks=marks, guarded=guarded, notes=judged.notes)
+        return TileDone(
+            box=box, written=True, marks=marks, guarded=guarded, notes=judged.notes, fixes=told
+        )
+
+    def _write_fixes(self, window: Window, judged: Judged, seen: Pixels, guarded: int) -> TileDone:
+        """Take one tile of a step that changes single defects and nothing beside them."""
+        box, numbers = window.tile, judged.fixes
+        if numbers is not None and judged.classes is not None:
+            numbers = np.where(judged.classes == Provenance.UNTOUCHED, np.uint32(0), numbers)
+        told = TileFixes(box=box, planes=judged.planes, records=judged.records)
+        if numbers is None or not numbers.any():
+            return TileDone(box=box, written=False, guarded=guarded, notes=judged.notes, fixes=told)
+        which = numbers > 0
+        weight = np.full((box.height, box.width, 1), self.step.strength, np.float32)
+        matte = gather_if(self.matte, box)
+        if matte is not None:
+            weight *= matte
+        held = which & (weight[..., 0] == 0)
+        made = which & ~held
+        plain = gather(self.color, box)
+        alpha = gather_if(self.alpha, box)
+        result = plain.copy()
+        result[made] = compose_fixed(
+            plain[made],
+            seen[made],
+            judged.pixels[made],
+            self.step.encoding,
+            weight=weight[made],
+            alpha=None if alpha is None else alpha[made],
+            sample_type=self.sample_type,
+        )
+        self.out[box.within(window.frame)] = result
+        told = replace(
+            told,
+            number=np.where(made, numbers, np.uint32(0)),
+            origin=judged.origins,
+            claimed=_count(numbers[which]),
+            held_out=_count(numbers[held]),
+        )
+        marks = np.where(_differs(result, plain), marks_of(self.step, judged.classes), _ZERO)
+        return TileDone(
+            box=box, written=True, marks=marks, guarded=guarded, notes=judged.notes, fixes=told
+        )
 
     def finish(self, done: Sequence[TileDone], *, first: bool) -> Stepped:
         """Return the frame once all its tiles are there.
@@ -103,9 +167,22 @@ class StepOutput:
                     marks = np.where(changed, np.uint8(self.step.mark), _ZERO)
                 if marks is not None:
                     np.maximum(touched[inside], marks, out=touched[inside])
-        if not written:
-            return (None if first else self.color.rows(0, height)), touched
-        return self.out, touched
+        color = self.out if written else None if first else self.color.rows(0, height)
+        return Stepped(color, touched, self._joined_fixes(done, (height, width)))
+
+    def _joined_fixes(self, done: Sequence[TileDone], size: tuple[int, int]) -> FrameFixes | None:
+        told = [tile.fixes for tile in done if tile.fixes is not None]
+        if not told:
+            return self.fixes
+        return join_fixes(
+            told,
+            size=size,
+            step=self.index,
+            label=self.label,
+            frame=self.number,
+            before=self.fixes,
+            held_by=HELD_OUT if self.matte is not None else "the strength of the step is 0",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +220,16 @@ class ResizedOutput(StepOutput):
 
     def finish(self, done: Sequence[TileDone], *, first: bool) -> Stepped:
         """Return the frame once all its tiles are there."""
-        if not self.several and all(tile.marks is None for tile in done):
-            return self.out, None
         height, width, _ = self.out.shape
+        fixes = self.fixes
+        if fixes is not None:
+            rows, columns = (
+                nearest_index(0, size, self.scale, before)
+                for size, before in ((height, fixes.size[0]), (width, fixes.size[1]))
+            )
+            fixes = fixes.taken(rows, columns, float(self.scale))
+        if not self.several and all(tile.marks is None for tile in done):
+            return Stepped(self.out, None, fixes)
         touched = np.zeros((height, width), np.uint8)
         if self.touched is not None:
             before = ResizedPlane(MarksPlane(self.touched), self.scale, "nearest")
@@ -155,7 +239,7 @@ class ResizedOutput(StepOutput):
             inside = tile.box.within(frame)
             marks = np.uint8(self.step.mark) if tile.marks is None else tile.marks
             np.maximum(touched[inside], marks, out=touched[inside])
-        return self.out, touched
+        return Stepped(self.out, touched, fixes)
 
     def _plain(self, window: Window, box: Box) -> tuple[Pixels | None, Pixels | np.float32 | None]:
         """Return the classical result and the weight of the operator's, where they blend."""
@@ -174,6 +258,11 @@ class ResizedOutput(StepOutput):
 
 
 _ZERO = np.uint8(0)
+
+
+def _count(numbers: NDArray[np.uint32]) -> dict[int, int]:
+    found, counts = np.unique(numbers, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def _differs(a: Pixels, b: Pixels) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

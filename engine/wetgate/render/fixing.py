@@ -1,0 +1,327 @@
+"""Join what the tiles of repairing steps say into one account of a frame.
+
+Only few pixels of a frame belong to a fix, so what is known of them is kept by pixel index, not
+as planes: frames wait for their neighbors while steps follow steps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.model.box import Box
+from wetgate.model.errors import BackendError
+from wetgate.operators.base import Fix, Provenance
+from wetgate.render.bound import BoundStep
+
+Index = NDArray[np.int64]
+Size = tuple[int, int]
+
+HELD_OUT = "held out by the matte"
+PARTLY_HELD_OUT = "partly held out by the matte"
+
+
+@dataclass(frozen=True, slots=True)
+class StepFix:
+    """A fix with the step that made it.
+
+    Attributes:
+        step: index of the step. operator: its label, the operator's name; the second step of one
+            operator is labelled `name2`.
+        number: value in the maps of the frame, unique over all steps.
+    """
+
+    step: int
+    operator: str
+    number: int
+    fix: Fix
+
+    @property
+    def id(self) -> str:
+        """Return `operator-frame-x-y`, unique in the clip."""
+        return f"{self.operator}-{self.fix.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPlane:
+    """A float32 plane `(h, w)`, kept as its samples that are not zero where that is less."""
+
+    size: Size
+    values: NDArray[np.float32]
+    at: Index | None = None
+
+    def rows(self) -> NDArray[np.float32]:
+        """Return the whole plane."""
+        if self.at is None:
+            return self.values.reshape(self.size)
+        out = np.zeros(self.size, np.float32)
+        out.reshape(-1)[self.at] = self.values
+        return out
+
+
+def pack(plane: NDArray[np.float32]) -> PackedPlane:
+    """Keep a plane in the smaller form; it reads back with the same bits."""
+    flat = np.ascontiguousarray(plane).reshape(-1)
+    at = np.flatnonzero(flat.view(np.uint32))
+    size = (plane.shape[0], plane.shape[1])
+    if 3 * len(at) < len(flat):
+        return PackedPlane(size, flat[at], at)
+    return PackedPlane(size, flat.copy())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileFixes:
+    """What one tile of a step said.
+
+    Attributes:
+        number: uint32 `(h, w)`, the step's own numbers, 0 where nothing was made.
+        origin: `(h, w, 3)` as in `Judged`; None for zeros.
+        claimed, held_out: px that each fix would make, and those that strength and matte keep
+            from it altogether.
+    """
+
+    box: Box
+    number: NDArray[np.uint32] | None = None
+    origin: NDArray[np.float32] | None = None
+    planes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    records: tuple[Fix, ...] = ()
+    claimed: Mapping[int, int] = field(default_factory=dict)
+    held_out: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFixes:
+    """All that the steps so far know of the fixes of one frame.
+
+    Attributes:
+        records: every fix found, ascending by `StepFix.number`. Boxes and anchors are px of the
+            frame that the step worked on.
+        size: height, width.
+        at: flat index of each px that a fix made, ascending. number: of the last fix that made
+            it. origin: `(n, 3)` frame offset, x and y in px where it was borrowed, else zeros.
+        planes: by name.
+    """
+
+    size: Size
+    records: tuple[StepFix, ...] = ()
+    at: Index = field(default_factory=lambda: np.zeros(0, np.int64))
+    number: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    origin: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    planes: Mapping[str, PackedPlane] = field(default_factory=dict)
+
+    def made(self) -> NDArray[np.uint32]:
+        """Return the number of the fix that made each px, uint32 `(h, w)`; 0 for none."""
+        out = np.zeros(self.size, np.uint32)
+        out.reshape(-1)[self.at] = self.number
+        return out
+
+    def origins(self) -> NDArray[np.float32]:
+        """Return where each px was borrowed from, float32 `(h, w, 3)`."""
+        out = np.zeros((*self.size, 3), np.float32)
+        out.reshape(-1, 3)[self.at] = self.origin
+        return out
+
+    def plane(self, name: str) -> NDArray[np.float32]:
+        """Return a named plane, float32 `(h, w)`."""
+        return self.planes[name].rows()
+
+    def taken(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp], scale: float = 1.0
+    ) -> FrameFixes:
+        """Return the account of a frame made of these rows and columns of this one.
+
+        Args:
+            scale: px of that frame / px of this one, for distances.
+        """
+        place = np.zeros(self.size, np.int64)
+        place.reshape(-1)[self.at] = np.arange(1, len(self.at) + 1)
+        there = place[rows][:, columns]
+        at = np.flatnonzero(there)
+        which = there.reshape(-1)[at] - 1
+        return FrameFixes(
+            size=(len(rows), len(columns)),
+            records=self.records,
+            at=at,
+            number=self.number[which],
+            origin=self.origin[which] * np.asarray([1.0, scale, scale], np.float32),
+            planes={name: pack(p.rows()[rows][:, columns]) for name, p in self.planes.items()},
+        )
+
+
+def step_labels(steps: Sequence[BoundStep]) -> tuple[str, ...]:
+    """Return what fixes of each step are called by: the operator's name, then `name2`."""
+    return labels_of([step.spec.name for step in steps])
+
+
+def labels_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, each but its first occurrence with its count behind."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}{seen[name]}")
+    return tuple(found)
+
+
+def join_fixes(
+    tiles: Sequence[TileFixes],
+    *,
+    size: Size,
+    step: int,
+    label: str,
+    frame: int,
+    before: FrameFixes | None,
+    held_by: str = HELD_OUT,
+) -> FrameFixes:
+    """Join the tiles of one step and put them over what the steps before made.
+
+    Raises:
+        BackendError: two records for one number, two fixes at one anchor, or planes that only
+            some tiles have.
+    """
+    before = before or FrameFixes(size=size)
+    records = _joined_records(tiles, label, frame)
+    base = max((r.number for r in before.records), default=0)
+    claimed, held_out = _sums(t.claimed for t in tiles), _sums(t.held_out for t in tiles)
+    named = tuple(
+        StepFix(step, label, base + fix.number, _as_delivered(fix, claimed, held_out, held_by))
+        for _, fix in sorted(records.items())
+    )
+    at, number, origin = _joined_pixels(tiles, size)
+    undone = [r.number for r in named if r.fix.provenance < Provenance.BORROWED]
+    at, number, origin = _over(before, at, number + np.uint32(base), origin, undone)
+    return FrameFixes(
+        size=size,
+        records=(*before.records, *named),
+        at=at,
+        number=number,
+        origin=origin,
+        planes={**before.planes, **_joined_planes(tiles, size, label, frame)},
+    )
+
+
+def _joined_records(tiles: Sequence[TileFixes], label: str, frame: int) -> dict[int, Fix]:
+    records: dict[int, Fix] = {}
+    for tile in tiles:
+        for fix in tile.records:
+            if not all(np.isfinite(value) for value in fix.facts.values()):
+                raise BackendError(
+                    f"operator {label!r} says of fix {fix.number}: {dict(fix.facts)}",
+                    frame=frame,
+                    expected="finite numbers",
+                )
+            if records.setdefault(fix.number, fix) != fix:
+                raise BackendError(
+                    f"operator {label!r} says two things of fix {fix.number}",
+                    frame=frame,
+                    expected="equal records in all tiles",
+                )
+    anchors = Counter(fix.anchor for fix in records.values())
+    twice = [anchor for anchor, count in anchors.items() if count > 1]
+    if twice:
+        raise BackendError(
+            f"operator {label!r} names {anchors[twice[0]]} fixes by the px {twice[0]}",
+            frame=frame,
+            expected="an anchor of its own for each",
+        )
+    return records
+
+
+def _as_delivered(
+    fix: Fix, claimed: Mapping[int, int], held_out: Mapping[int, int], held_by: str
+) -> Fix:
+    held = held_out.get(fix.number, 0)
+    if not fix.applied or not held:
+        return fix
+    facts = {**fix.facts, "held_out": float(held)}
+    if held < claimed.get(fix.number, 0):
+        why = f"{fix.why}; {PARTLY_HELD_OUT}" if fix.why else PARTLY_HELD_OUT
+        return replace(fix, facts=facts, why=why)
+    return replace(
+        fix,
+        facts=facts,
+        why=held_by,
+        applied=False,
+        provenance=Provenance.UNTOUCHED,
+        source=0,
+        offset=(0.0, 0.0),
+    )
+
+
+def _sums(counts: Iterator[Mapping[int, int]]) -> Counter[int]:
+    total: Counter[int] = Counter()
+    for each in counts:
+        total.update(each)
+    return total
+
+
+_Pixels = tuple[Index, NDArray[np.uint32], NDArray[np.float32]]
+
+
+def _joined_pixels(tiles: Sequence[TileFixes], size: Size) -> _Pixels:
+    width = size[1]
+    found: list[_Pixels] = [
+        (np.zeros(0, np.int64), np.zeros(0, np.uint32), np.zeros((0, 3), np.float32))
+    ]
+    for tile in tiles:
+        if tile.number is None:
+            continue
+        y, x = np.nonzero(tile.number)
+        at = (y + tile.box.y0) * np.int64(width) + (x + tile.box.x0)
+        origin = np.zeros((len(y), 3), np.float32) if tile.origin is None else tile.origin[y, x]
+        found.append((at.astype(np.int64), tile.number[y, x], origin))
+    at, number, origin = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.argsort(at)
+    return at[order], number[order], origin[order]
+
+
+def _over(
+    before: FrameFixes,
+    at: Index,
+    number: NDArray[np.uint32],
+    origin: NDArray[np.float32],
+    undone: Sequence[int],
+) -> _Pixels:
+    """Lay the px of a step over those of the steps before.
+
+    Args:
+        undone: fixes that change what is there, so that their px still come from where they came.
+    """
+    if not len(before.at):
+        return at, number, origin
+    origin = origin.copy()
+    inherits = np.isin(number, undone) & np.isin(at, before.at)
+    origin[inherits] = before.origin[np.searchsorted(before.at, at[inherits])]
+    kept = ~np.isin(before.at, at)
+    at = np.concatenate([before.at[kept], at])
+    order = np.argsort(at)
+    return (
+        at[order],
+        np.concatenate([before.number[kept], number])[order],
+        np.concatenate([before.origin[kept], origin])[order],
+    )
+
+
+def _joined_planes(
+    tiles: Sequence[TileFixes], size: Size, label: str, frame: int
+) -> dict[str, PackedPlane]:
+    names = sorted(tiles[0].planes) if tiles else []
+    for tile in tiles:
+        if sorted(tile.planes) != names:
+            raise BackendError(
+                f"operator {label!r} returned the planes {', '.join(tile.planes) or 'none'}",
+                frame=frame,
+                expected=f"those of its other tiles: {', '.join(names) or 'none'}",
+            )
+    whole = Box.of_size(size[1], size[0])
+    found = {}
+    for name in names:
+        plane = np.zeros(size, np.float32)
+        for tile in tiles:
+            plane[tile.box.within(whole)] = tile.planes[name]
+        found[name] = pack(plane)
+    return found
