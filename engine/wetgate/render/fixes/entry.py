@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wetgate.io.options import WriteOptions
 from wetgate.model.box import Box
 from wetgate.model.errors import BackendError
+from wetgate.model.frame import SampleType
 from wetgate.render.fixes.codes import Codes, digest_of_codes, sample_bits
 from wetgate.render.fixes.lines import FixLine, FrameLine
 from wetgate.render.fixes.tiles import Tiles
@@ -78,7 +79,7 @@ class Written(Protocol):
         ...
 
     @property
-    def sample_type(self) -> str:
+    def sample_type(self) -> SampleType:
         """Return how the file stores its color samples."""
         ...
 

@@ -11,8 +11,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast, get_args
 
+from wetgate.model.frame import SampleType
 from wetgate.recipe.digest import canonical_json
 
 FIXES_SCHEMA = "wetgate.fixes/1"
@@ -29,8 +30,9 @@ class FixLine:
         step: index in the recipe, from 0. operator, version: what runs there; the second step of
             one operator is called `name2`.
         threshold: confidence from which the step repairs; None where it knows none.
-        number: of the fix within the frame, over all steps. anchor, box, kind, area, polarity, confidence,
-            applied, why, provenance, source, offset, facts: as `operators.fixes.Fix` says.
+        number: of the fix within the frame, over all steps.
+        anchor, box, kind, area, polarity, confidence, applied, why, provenance, source, offset,
+            facts: as `operators.fixes.Fix` says.
         pixels: how many pixels of the file it changed. digest: of its tile data, else empty.
     """
 
@@ -96,7 +98,7 @@ class FrameLine:
     tiles_digest: str
     only_fixes: bool
     channels: tuple[str, ...]
-    sample_type: str
+    sample_type: SampleType
     layer: str | None
     write: Mapping[str, object]
     closed: str = ""
@@ -232,6 +234,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _sample_type(text: str) -> SampleType:
+    for known in get_args(SampleType):
+        if text == known:
+            return cast(SampleType, known)
+    raise ValueError(text)
+
+
 def _fix(take: _Taker) -> FixLine:
     x, y = map(_integer, take.items("anchor", 2))
     left, top, right, bottom = map(_integer, take.items("box", 4))
@@ -277,7 +286,7 @@ def _frame(take: _Taker) -> FrameLine:
         tiles_digest=take.text("tiles_digest"),
         only_fixes=take.flag("only_fixes"),
         channels=take.texts("channels"),
-        sample_type=take.text("sample_type"),
+        sample_type=_sample_type(take.text("sample_type")),
         layer=take.optional_text("layer"),
         write=take.mapping("write"),
         closed=take.text("closed"),

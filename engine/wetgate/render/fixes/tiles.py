@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -145,7 +146,7 @@ _SHAPES: Mapping[str, tuple[str, int]] = {
 }
 
 
-def _checked(arrays: Mapping[str, NDArray[np.generic]]) -> Tiles:
+def _checked(arrays: Mapping[str, NDArray[Any]]) -> Tiles:
     for name, (kind, axes) in _SHAPES.items():
         if arrays[name].dtype != kind or arrays[name].ndim != axes:
             raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
@@ -157,9 +158,9 @@ def _checked(arrays: Mapping[str, NDArray[np.generic]]) -> Tiles:
     count = len(before)
     first = arrays["first"]
     number = arrays["number"]
-    if len(first) != len(number) + 1 or np.any(np.diff(number) <= 0):  # type: ignore[operator]
+    if len(first) != len(number) + 1 or np.any(np.diff(number) <= 0):
         raise ValueError("the fixes and their pixels do not agree")
-    if first[0] != 0 or first[-1] != count or np.any(np.diff(first) < 0):  # type: ignore[operator]
+    if first[0] != 0 or first[-1] != count or np.any(np.diff(first) < 0):
         raise ValueError("the pixels of the fixes overlap or are cut off")
     if any(len(arrays[name]) != count for name in ("x", "y", "classes", "origins")):
         raise ValueError("the pixels' lists are not of one length")
