@@ -125,10 +125,10 @@ class Restored:
         Raises:
             UsageError: an id that no fix has, with the nearest one.
         """
+        names = {text: parse_name(text) for text in dict.fromkeys(ids)}
+        states = self.states({name.frame for name in names.values() if name is not None})
         found: dict[int, list[str]] = {}
-        for text in dict.fromkeys(ids):
-            name = parse_name(text)
-            states = self.states([name.frame]) if name is not None else {}
+        for text, name in names.items():
             if name is None or name.frame not in states or text not in states[name.frame].fixes:
                 raise unknown_fix(text, self.all_fixes())
             found.setdefault(name.frame, []).append(text)
