@@ -1,0 +1,173 @@
+"""How likely a pixel is dirt: a logistic of the evidence, fitted on generated clips.
+
+Only pixels that stand out at all are looked at; all others have confidence 0. `calibration.json`
+beside this file holds the weights; `wetgate.train.dirt_fit` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.operators.base import Window
+from wetgate.operators.dirt.features import Evidence, around, sampled
+
+LEAST_SPIKE = 2.5
+"""Deviations from which a pixel is looked at."""
+MOST_CONFIDENT = 0.999
+"""Of what is only seen; 1 is for what an infra-red channel or a person's map says."""
+_KNEE = 3.0
+_NEAR, _WIDE = 1, 7
+_GRAIN_OF_RESULT = 4096.0
+
+PIXEL_FEATURES = (
+    "spike", "rank", "smooth", "spike_all", "disagreement", "texture", "trust", "evenness",
+    "crowd", "support", "both sides",
+)  # fmt: skip
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """`1 / (1 + exp(-(bias + sum w_i x_i + sum w_ij x_i x_j)))`.
+
+    Attributes:
+        names: of the features. weights: one for each, then one for each product i <= j.
+    """
+
+    names: tuple[str, ...]
+    bias: float
+    weights: tuple[float, ...]
+
+    def logit(self, features: Sequence[Float]) -> Float:
+        """Return the logit of columns of features; sums in a fixed order, column by column."""
+        total = np.full(features[0].shape, self.bias)
+        for weight, column in zip(self.weights, expanded(features), strict=True):
+            total = total + weight * column
+        return total
+
+    def __call__(self, features: Sequence[Float]) -> Float:
+        """Return probabilities."""
+        return probability(self.logit(features))
+
+
+def expanded(features: Sequence[Float]) -> list[Float]:
+    """Return the features and all their products of two."""
+    products = [a * b for i, a in enumerate(features) for b in features[i:]]
+    return [*features, *products]
+
+
+def probability(logit: Float) -> Float:
+    """Return the logistic of a logit, which is bounded first."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))
+
+
+@lru_cache(maxsize=1)
+def calibration() -> Mapping[str, Logistic]:
+    """Return the fitted logistics by name."""
+    text = (files("wetgate.operators.dirt") / "calibration.json").read_text("utf-8")
+    document = json.loads(text)
+    return {
+        name: Logistic(tuple(entry["features"]), entry["bias"], tuple(entry["weights"]))
+        for name, entry in document["logistics"].items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """The pixels that stand out, in the order of the rows.
+
+    Attributes:
+        y, x: places in the region, px.
+        features: columns of `PIXEL_FEATURES`, each 0-1 or -1 to 1.
+        background: `(n, channel)` what the nearest neighbors show there, their mean.
+    """
+
+    y: NDArray[np.intp]
+    x: NDArray[np.intp]
+    features: tuple[Float, ...]
+    background: NDArray[np.float32]
+
+
+def suspects(window: Window, seen: Evidence) -> Suspects:
+    """Return the pixels of the frame that stand out, with their features."""
+    loud = (np.abs(seen.smooth) >= LEAST_SPIKE) | (np.abs(seen.spike) >= 2 * LEAST_SPIKE)
+    loud[_outside(window)] = False
+    y, x = np.nonzero(loud)
+    nearest = [n for n in seen.neighbors if n.distance in seen.nearest]
+    background = np.zeros((y.size, window.center.shape[2]), np.float32)
+    weight = np.zeros((y.size, 1), np.float32)
+    for neighbor in nearest:
+        share = neighbor.seen[y, x].astype(np.float32)[:, None]
+        background += share * sampled(window, neighbor, y, x)
+        weight += share
+    own = window.center[y, x]
+    mean = background / np.maximum(weight, np.float32(1))
+    background = np.asarray(np.where(weight > 0, mean, own), np.float32)
+    sign = np.where(seen.smooth[y, x] != 0, np.sign(seen.smooth[y, x]), np.sign(seen.spike[y, x]))
+    change = sign[:, None] * (own - background)
+    size = np.abs(seen.spike[y, x]).astype(np.float64)
+    capped = np.minimum(np.rint(np.abs(seen.spike) * np.float32(16)), np.float32(128))
+    crowd = around(capped, _WIDE)[y, x] / 128.0
+    support = around(loud.astype(np.float32), _NEAR)[y, x]
+    texture = np.minimum(seen.texture[y, x], 1000.0).astype(np.float64)
+    apart = seen.disagreement[y, x].astype(np.float64)
+    features = (
+        _bounded(size),
+        _bounded(np.abs(seen.rank[y, x])),
+        _bounded(np.abs(seen.smooth[y, x])),
+        _bounded(np.abs(seen.spike_all[y, x])),
+        apart / (apart + size + 1.0),
+        texture / (texture + size + 1.0),
+        seen.trust[y, x].astype(np.float64),
+        _evenness(change),
+        np.asarray(crowd, np.float64),
+        np.asarray(support, np.float64),
+        (seen.sides[y, x] == 2).astype(np.float64),
+    )
+    return Suspects(y, x, features, background)
+
+
+def classical(found: Suspects) -> Float:
+    """Return the logit of each suspect by the fitted logistic."""
+    return calibration()["pixel"].logit(found.features)
+
+
+def rounded(confidence: Float) -> NDArray[np.float32]:
+    """Return confidences bounded and rounded, so that no last bit decides anything."""
+    kept = np.rint(np.minimum(confidence, MOST_CONFIDENT) * _GRAIN_OF_RESULT) / _GRAIN_OF_RESULT
+    return np.asarray(np.minimum(kept, MOST_CONFIDENT), np.float32)
+
+
+def _bounded(values: NDArray[np.floating]) -> Float:
+    wide = values.astype(np.float64)
+    return np.asarray(wide / (wide + _KNEE))
+
+
+def _evenness(change: NDArray[np.float32]) -> Float:
+    """Return how far all channels change alike: 1 alike, 0 one not at all, -1 against each other.
+
+    Dirt is gray: it pulls every channel the same way, unless the picture is purer in color than
+    the dirt is dark.
+    """
+    wide = change.astype(np.float64)
+    if wide.shape[0] == 0:
+        return np.zeros(0)
+    low, high = wide.min(axis=1), wide.max(axis=1)
+    return np.asarray(np.clip(low / np.maximum(high, 1e-6), -1.0, 1.0))
+
+
+def _outside(window: Window) -> NDArray[np.bool_]:
+    region, frame = window.region, window.frame
+    y = np.arange(region.y0, region.y1)
+    x = np.arange(region.x0, region.x1)
+    rows = (y < frame.y0) | (y >= frame.y1)
+    columns = (x < frame.x0) | (x >= frame.x1)
+    return np.asarray(rows[:, None] | columns[None, :])

@@ -1,0 +1,247 @@
+"""Evidence of dirt at every pixel: a frame against its neighbors laid over it along motion.
+
+Luma is counted in deviations of the shot's noise, so that one threshold fits every exposure, and
+rounded to sixteenths: all sums below are then of whole numbers small enough to be exact in
+float32, and no result depends on the tile, the order of a sum or the width of a vector unit.
+
+Sources of the classical measures: Kokaram, "Motion picture restoration", Springer 1998, for SDIa
+and SDIp (the spike against both neighbors, of one sign for SDIp); Nadenau, Mitra, "Blotch and
+scratch detection in image sequences based on rank ordered differences", 1997, for ROD (the
+excess over the whole range that the neighbors have near the place).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate import _native
+from wetgate.operators.base import Window
+from wetgate.operators.denoise.passes import REACH, ShotNoise
+from wetgate.operators.dirt.motion import PairMotion, between, displacement
+
+STEPS = 16
+"""Whole numbers to one deviation of the noise."""
+MOST = 1000 * STEPS
+"""Luma beyond a thousand deviations counts as that; 9 sums of 3 x 3 weights stay below 2**24."""
+HALO = REACH + 24
+"""px of context: motion, the kernel of the warp, the widest neighborhood looked at."""
+_ABSENT = np.float32(1 << 20)
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A frame beside the center one, laid over it.
+
+    Attributes:
+        distance: frames from the center, signed.
+        difference: center less neighbor less the change of light, steps; 0 where not `seen`.
+        above, below: center less the largest, less the smallest of the 3 x 3 px there, steps.
+        seen: where the neighbor shows the place at all.
+        trust: 0-1.
+    """
+
+    distance: int
+    difference: Plane
+    above: Plane
+    below: Plane
+    seen: NDArray[np.bool_]
+    trust: Plane
+    motion: PairMotion
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the pixels of a window say; planes `(h, w)` of its region, in deviations of noise.
+
+    Attributes:
+        luma: of the center, deviations.
+        neighbors: those that exist, in the order of time.
+        spike: least difference from the two nearest neighbors where both have one sign (SDIp),
+            signed: + where the center is brighter; else 0.
+        spike_all: the same over all neighbors.
+        rank: the excess over the range of 3 x 3 px of the nearest neighbors (ROD), signed.
+        smooth: as `spike`, of differences smoothed by the 3 x 3 binomial, in their deviations.
+        disagreement: of the two nearest neighbors with each other, smoothed.
+        texture: range of 3 x 3 px in the neighbor where it is least.
+        trust: 0-1, that of the better of the two.
+        sides: 0, 1 or 2: on how many sides in time there is evidence.
+    """
+
+    luma: Plane
+    neighbors: tuple[Neighbor, ...]
+    spike: Plane
+    spike_all: Plane
+    rank: Plane
+    smooth: Plane
+    disagreement: Plane
+    texture: Plane
+    trust: Plane
+    sides: NDArray[np.uint8]
+    nearest: tuple[int, ...] = field(default=())
+
+
+def evidence(window: Window, noise: ShotNoise) -> Evidence:
+    """Lay the neighbors of a window over its center and compare. Good within the frame only."""
+    middle = len(window.pixels) // 2
+    center = _steps(noise.to_units(window.center)[0])
+    found = []
+    for k, pixels in enumerate(window.pixels):
+        motion = window.pairs[k]
+        if k == middle or not window.valid[k] or not isinstance(motion, PairMotion):
+            continue
+        luma = _steps(noise.to_units(pixels)[0])
+        found.append(_neighbor(window, center, luma, motion, k - middle))
+    return _compared(center, tuple(found), noise)
+
+
+def _steps(luma: Plane) -> Plane:
+    return np.asarray(np.clip(np.rint(luma * np.float32(STEPS)), -MOST, MOST), np.float32)
+
+
+def _neighbor(
+    window: Window, center: Plane, luma: Plane, motion: PairMotion, distance: int
+) -> Neighbor:
+    import cv2
+
+    cv2.setNumThreads(1)
+    region = window.region
+    frame = window.frame.shifted(-region.x0, -region.y0)
+    moved, seen = _native.warp(
+        luma[None],
+        motion.vectors,
+        (frame.x0, frame.y0, frame.x1, frame.y1),
+        (region.x0, region.y0),
+        motion.scale,
+        float(REACH),
+    )
+    y = np.clip(np.arange(region.y0, region.y1), 0, window.frame.y1 - 1)
+    x = np.clip(np.arange(region.x0, region.x1), 0, window.frame.x1 - 1)
+    light = np.rint(between(motion.offset, motion.cell, y, x) * np.float32(STEPS))
+    there = np.clip(np.rint(moved[0]), -2 * MOST, 2 * MOST) + light
+    visible = seen > 0
+    kernel = np.ones((3, 3), np.uint8)
+    high, low = cv2.dilate(there, kernel), cv2.erode(there, kernel)
+    rows = np.minimum(y // motion.trust_scale, motion.trust.shape[0] - 1)
+    columns = np.minimum(x // motion.trust_scale, motion.trust.shape[1] - 1)
+    trust = motion.trust[np.ix_(rows, columns)].astype(np.float32) / np.float32(255)
+    nothing = np.float32(0)
+    return Neighbor(
+        distance,
+        np.where(visible, center - there, nothing),
+        np.where(visible, center - high, nothing),
+        np.where(visible, center - low, nothing),
+        visible,
+        np.where(visible, trust, nothing),
+        motion,
+    )
+
+
+def _compared(center: Plane, neighbors: tuple[Neighbor, ...], noise: ShotNoise) -> Evidence:
+    import cv2
+
+    unit = np.float32(1.0 / STEPS)
+    before = [n for n in neighbors if n.distance < 0][::-1]
+    after = [n for n in neighbors if n.distance > 0]
+    # With frames on one side only the two nearest of that side have to do.
+    nearest = (before[:1] + after[:1]) if before and after else (before + after)[:2]
+    sides = np.zeros(center.shape, np.uint8)
+    for side in (before, after):
+        if side:
+            sides += np.logical_or.reduce([n.seen for n in side]).astype(np.uint8)
+    binomial = np.array([0.25, 0.5, 0.25], np.float32)
+    smooth = [
+        np.asarray(cv2.sepFilter2D(n.difference, -1, binomial, binomial), np.float32)
+        for n in nearest
+    ]
+    deviation = np.float32(unit / np.sqrt(noise.low_variance))
+    zero = np.zeros_like(center)
+    spread = zero
+    if len(nearest) == 2:
+        apart = np.where(
+            nearest[0].seen & nearest[1].seen,
+            np.abs(nearest[0].difference - nearest[1].difference),
+            zero,
+        )
+        spread = cv2.sepFilter2D(apart, -1, binomial, binomial) * unit
+    ranges = [np.where(n.seen, n.below - n.above, _ABSENT) for n in nearest]
+    texture = np.minimum.reduce(ranges) * unit if ranges else zero
+    return Evidence(
+        luma=center * unit,
+        neighbors=neighbors,
+        spike=_agreed([n.difference for n in nearest], nearest) * unit,
+        spike_all=_agreed([n.difference for n in neighbors], neighbors) * unit,
+        rank=_beyond(nearest) * unit,
+        smooth=_agreed(smooth, nearest) * deviation,
+        disagreement=spread,
+        texture=np.where(sides > 0, texture, zero),
+        trust=np.maximum.reduce([n.trust for n in nearest]) if nearest else zero,
+        sides=sides,
+        nearest=tuple(n.distance for n in nearest),
+    )
+
+
+def _agreed(differences: Sequence[Plane], of: Sequence[Neighbor]) -> Plane:
+    """Return the difference nearest to 0 where all that are seen have one sign, else 0."""
+    if not of:
+        return np.zeros((0, 0), np.float32)
+    least = np.minimum.reduce(
+        [np.where(n.seen, d, _ABSENT) for n, d in zip(of, differences, strict=True)]
+    )
+    most = np.maximum.reduce(
+        [np.where(n.seen, d, -_ABSENT) for n, d in zip(of, differences, strict=True)]
+    )
+    return _one_sign(least, most)
+
+
+def _beyond(of: Sequence[Neighbor]) -> Plane:
+    if not of:
+        return np.zeros((0, 0), np.float32)
+    least = np.minimum.reduce([np.where(n.seen, n.above, _ABSENT) for n in of])
+    most = np.maximum.reduce([np.where(n.seen, n.below, -_ABSENT) for n in of])
+    return _one_sign(least, most)
+
+
+def _one_sign(least: Plane, most: Plane) -> Plane:
+    nothing = np.float32(0)
+    bright = np.where((least > 0) & (least < _ABSENT), least, nothing)
+    dark = np.where((most < 0) & (most > -_ABSENT), most, nothing)
+    return np.asarray(bright + dark, np.float32)
+
+
+def around(values: Plane, reach: int) -> Plane:
+    """Return the mean of `(2 reach + 1)**2` px of whole numbers, exactly, edges repeated."""
+    import cv2
+
+    side = 2 * reach + 1
+    total = cv2.boxFilter(
+        values, cv2.CV_64F, (side, side), normalize=False, borderType=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(total / (side * side), np.float32)
+
+
+def sampled(
+    window: Window, neighbor: Neighbor, y: NDArray[np.intp], x: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return pixels `(n, channel)` of a neighbor at places of the region, linear between px."""
+    region, frame = window.region, window.frame
+    move = displacement(neighbor.motion, y + region.y0, x + region.x0)
+    pixels = window.pixels[len(window.pixels) // 2 + neighbor.distance]
+    at_x = np.clip(x + move[:, 0], -region.x0, frame.x1 - 1 - region.x0)
+    at_y = np.clip(y + move[:, 1], -region.y0, frame.y1 - 1 - region.y0)
+    at_x = np.clip(at_x, 0, pixels.shape[1] - 1)
+    at_y = np.clip(at_y, 0, pixels.shape[0] - 1)
+    c0 = np.minimum(at_x.astype(np.intp), max(pixels.shape[1] - 2, 0))
+    r0 = np.minimum(at_y.astype(np.intp), max(pixels.shape[0] - 2, 0))
+    c1 = np.minimum(c0 + 1, pixels.shape[1] - 1)
+    r1 = np.minimum(r0 + 1, pixels.shape[0] - 1)
+    along = (at_x - c0).astype(np.float32)[:, None]
+    down = (at_y - r0).astype(np.float32)[:, None]
+    top = pixels[r0, c0] * (1 - along) + pixels[r0, c1] * along
+    bottom = pixels[r1, c0] * (1 - along) + pixels[r1, c1] * along
+    return np.asarray(top * (1 - down) + bottom * down, np.float32)

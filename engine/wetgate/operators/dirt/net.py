@@ -1,0 +1,126 @@
+"""The network of dirt: it corrects how likely a pixel is dirt. It never paints one.
+
+It sees the evidence in deviations of noise around a pixel, and answers with a bounded correction
+of the classical logit. Pixels that do not stand out are never asked about. What is delivered in
+place of dirt comes from other frames, whatever the network says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.backends import Session, apply_net, load_session
+from wetgate.model.errors import ModelLoadError
+from wetgate.operators.base import Window
+from wetgate.operators.dirt.confidence import PIXEL_FEATURES, Suspects
+from wetgate.operators.dirt.features import STEPS, Evidence, Plane, around
+from wetgate.weights import ModelPackage, find_model
+
+SHIPPED = "wg-dirt"
+INPUTS = (
+    "difference from the frame before, deviations",
+    "difference from the frame after, deviations",
+    "difference from the second frame before, deviations",
+    "difference from the second frame after, deviations",
+    "excess over the neighbors' range, deviations",
+    "smoothed spike, deviations",
+    "luma less its mean of 15 x 15 px, deviations",
+    "disagreement of the neighbors, deviations",
+    "trust in motion",
+    "a quarter of the classical logit",
+    "evenness of the change over the channels",
+    "half of the sides in time that are seen",
+)
+OUTPUTS = ("correction of the logit",)
+ENCODING = (
+    "luma in deviations of the noise of the shot; what is in deviations as 2 asinh(x / 2); the "
+    "logit -2 and the evenness 0 where nothing stands out"
+)
+LIMIT = 8.0
+"""Largest correction of the logit."""
+_QUIET = -8.0
+_LOCAL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class NetChoice:
+    """Which network runs, and on what."""
+
+    name: str
+    backend: str = "auto"
+    precision: str = "fp32"
+
+    @property
+    def package(self) -> ModelPackage:
+        """Return the model package.
+
+        Raises:
+            ModelLoadError: no such model, or one that does not take what this operator shows.
+        """
+        package = find_model(self.name)
+        if package.card.inputs != INPUTS or package.card.outputs != OUTPUTS:
+            raise ModelLoadError(
+                f"{package.card.name} takes {len(package.card.inputs)} planes of another kind",
+                path=package.folder,
+                expected=f"the {len(INPUTS)} planes of dirt",
+                remedy="name a network of this operator, or leave net at auto",
+            )
+        return package
+
+    def session(self) -> Session:
+        """Return the session; loaded once a process."""
+        return load_session(self.package, backend=self.backend, precision=self.precision)
+
+    @property
+    def halo(self) -> int:
+        """Return the px of context that the network needs."""
+        return self.package.card.halo
+
+
+def net_planes(seen: Evidence, found: Suspects, logit: NDArray[np.float64]) -> Plane:
+    """Return what the network sees, `(12, h, w)` over the window's region."""
+    planes = np.zeros((len(INPUTS), *seen.luma.shape), np.float32)
+    slots = {-1: 0, 1: 1, -2: 2, 2: 3}
+    for neighbor in seen.neighbors:
+        if neighbor.distance in slots:
+            planes[slots[neighbor.distance]] = _compressed(
+                neighbor.difference * np.float32(1.0 / STEPS)
+            )
+    planes[4] = _compressed(seen.rank)
+    planes[5] = _compressed(seen.smooth)
+    steps = np.rint(seen.luma * np.float32(STEPS))
+    planes[6] = _compressed((steps - around(steps, _LOCAL)) * np.float32(1.0 / STEPS))
+    planes[7] = _compressed(seen.disagreement)
+    planes[8] = seen.trust
+    planes[9] = 0.25 * _QUIET
+    planes[9, found.y, found.x] = 0.25 * np.clip(logit, _QUIET, -_QUIET)
+    planes[10, found.y, found.x] = found.features[PIXEL_FEATURES.index("evenness")]
+    planes[11] = 0.5 * seen.sides.astype(np.float32)
+    return planes
+
+
+def refined(
+    choice: NetChoice,
+    window: Window,
+    seen: Evidence,
+    found: Suspects,
+    logit: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return the corrected logit of every suspect, and notes for the report."""
+    session = choice.session()
+    notes = (*session.notes, *([str(session.choice)] if session.choice.fell_back else []))
+    if found.y.size == 0:
+        return logit, notes
+    planes = net_planes(seen, found, logit)
+    origin = window.region.y0, window.region.x0
+    change = apply_net(session, planes, origin=origin)[0]
+    bounded = np.clip(change[found.y, found.x], -LIMIT, LIMIT).astype(np.float64)
+    return np.clip(logit, _QUIET, -_QUIET) + bounded, notes
+
+
+def _compressed(values: Plane) -> Plane:
+    """Return values as they are below 1 and on a log scale far above."""
+    return np.asarray(2 * np.arcsinh(values / 2), np.float32)
