@@ -10,7 +10,7 @@ import pytest
 from wetgate.bench import deartifact, deartifact_peers
 from wetgate.bench.deartifact import H264, OTHERS, Case, Condition, Score, gone, table
 from wetgate.bench.deartifact_peers import Best, Filter, best_of
-from wetgate.simulate.ycc import Planes, video_coding
+from wetgate.simulate.ycc import JPEG_CODING, Planes, video_coding
 
 
 def _planes(value: int = 100, frames: int = 3) -> Planes:
@@ -62,7 +62,7 @@ def test_the_best_strength_is_refined_between_its_neighbors(
 ) -> None:
     asked: list[str] = []
 
-    def pipe(graph: str, planes: Planes) -> tuple[Planes, float]:
+    def pipe(graph: str, planes: Planes, names_range: bool) -> tuple[Planes, float]:
         asked.append(graph)
         shift = float(graph.split("=")[1].split(":")[0])
         return replace(planes, luma=planes.luma + np.uint8(round(shift))), 0.3
@@ -85,6 +85,17 @@ def test_frames_come_back_from_ffmpeg_as_they_went() -> None:
     for name in ("luma", "blue", "red"):
         np.testing.assert_array_equal(getattr(back, name), getattr(planes, name))
     assert seconds >= 0.0
+
+
+def test_every_filter_takes_codes_of_full_range() -> None:
+    pytest.importorskip("imageio_ffmpeg", reason="ffmpeg comes with the bench extra")
+    planes = replace(_planes(frames=1), coding=JPEG_CODING)
+    for item in deartifact_peers.FILTERS:
+        text = f"{item.strengths[0]:g}"
+        graph = item.graph.replace("{s}", text).replace("{t}", text)
+        back, _ = deartifact_peers._pipe(graph, planes, item.names_range)
+        # A range taken for another would move the mean by ten codes or more.
+        assert abs(float(back.luma.mean()) - float(planes.luma.mean())) < 2, item.name
 
 
 def test_without_published_pictures_they_are_counted(

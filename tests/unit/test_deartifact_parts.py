@@ -260,6 +260,25 @@ def test_a_clean_picture_made_smaller_has_no_grid() -> None:
         assert find_grid(traces([np.asarray(f, np.float32) for f in frames])) is None
 
 
+def test_one_frame_coded_by_itself_is_enough_and_its_place_among_the_others_nothing() -> None:
+    clean = [photograph(k) for k in range(3, 11)]
+    for place in (0, 5):
+        frames = list(clean)
+        frames[place] = coded(clean[place], 0.05)
+        grid = find_grid(traces(frames))
+        assert grid is not None and grid.offset == (0, 0)
+    moved = [*clean[:5], coded(clean[5], 0.05, (3, 6)), *clean[6:]]
+    assert find_grid(traces(moved)) is None
+
+
+def test_what_each_frame_shows_is_what_it_shows_alone() -> None:
+    frames = [photograph(3), coded(photograph(4), 0.05, (2, 0))]
+    each = traces(frames).each
+    for k, frame in enumerate(frames):
+        alone = traces([frame])
+        np.testing.assert_allclose(each[k], [alone.border, alone.poor], atol=1e-12)
+
+
 def test_a_few_edges_on_the_grid_are_no_grid() -> None:
     picture = PHOTO.copy()
     picture[:, 64:72] += np.float32(0.3)

@@ -23,11 +23,14 @@ class Filter:
 
     Attributes:
         strengths: what is tried; the best by PSNR counts, clip by clip.
+        names_range: whether it takes frames that say they are of full range. Where not they go in
+            as if of video range, which changes no code: nothing converts them on the way.
     """
 
     name: str
     graph: str
     strengths: tuple[float, ...]
+    names_range: bool = True
 
 
 _QP = (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 46, 52)
@@ -44,7 +47,9 @@ FILTERS = (
     Filter(name="spp", graph="spp=quality=6:qp={s}", strengths=_QP),
     Filter(name="spp soft", graph="spp=quality=6:mode=soft:qp={s}", strengths=_QP),
     Filter(name="fspp", graph="fspp=quality=5:qp={s}", strengths=_QP),
-    Filter(name="uspp", graph="uspp=quality=4:qp={s}", strengths=_QP[::2]),
+    Filter(
+        name="uspp", graph="uspp=quality=4:qp={s}", strengths=_QP[::2], names_range=False,
+    ),
     Filter(
         name="nlmeans", graph="nlmeans=s={s}:p=5:r=9",
         strengths=(1.0, 1.2, 1.5, 1.9, 2.4, 3.0, 4.0, 5.5),
@@ -82,7 +87,9 @@ def best_of(
         if strength not in tried:
             text = f"{strength:.6g}", f"{0.5 * strength:.6g}"
             made, spent = _pipe(
-                filter_.graph.replace("{s}", text[0]).replace("{t}", text[1]), planes
+                filter_.graph.replace("{s}", text[0]).replace("{t}", text[1]),
+                planes,
+                filter_.names_range,
             )
             tried[strength] = score(made), made, spent / len(planes)
         return tried[strength][0]
@@ -111,11 +118,11 @@ def _ffmpeg() -> str:
     return str(package("imageio_ffmpeg").get_ffmpeg_exe())
 
 
-def _pipe(graph: str, planes: Planes) -> tuple[Planes, float]:
+def _pipe(graph: str, planes: Planes, names_range: bool = True) -> tuple[Planes, float]:
     """Send a clip through a filter graph, 8-bit 4:2:0 both ways; return it and CPU seconds."""
     count, height, width = planes.luma.shape
     # Full range is named, so that nothing on the way takes JPEG's codes for video's.
-    form = "yuvj420p" if planes.coding.full_range else "yuv420p"
+    form = "yuvj420p" if planes.coding.full_range and names_range else "yuv420p"
     raw = ("-f", "rawvideo", "-pix_fmt", form)
     command = [
         _ffmpeg(), "-v", "error", "-nostdin", "-threads", "1", "-filter_threads", "1",

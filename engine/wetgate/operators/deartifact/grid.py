@@ -41,14 +41,20 @@ happen to lie on the grid have as much doubt as excess. One axis may have a quar
 _CERTAIN, SURE_IF_CERTAIN = 8.0, 3.0
 """So much of that sum, at the corner of the frame and nowhere more, makes up for a low score: fine
 texture hides how large the traces are, not that they are there."""
+KEY_WEAKEST, KEY_SUM = 2.0, 15.0
+"""A frame that was coded by itself shows the grid best, and is lost among the others: what the
+weakest of its four traces (both kinds, both axes) and all together must be, in units of `_SEEN`
+and `_SPARSE`, at the corner of the frame and nowhere more. 1,300 frames of 260 clean clips, with
+and without grain, came to 1.7 and 13.7 at most, those of over 100 px to 1.7 and 8.8."""
 _MUCH_SPARSER = 3.0
 """Blocks that are so much sparser on both axes need no lasting borders: a loop filter took them."""
-_PERIODS = np.arange(5.0, 40.0, 1.0 / 64.0)
+_PERIODS = np.arange(5.0, 20.0, 1.0 / 64.0)
 _HARMONICS = (1, 2)
 _FINE = 1 << 16
 """Samples of the spectrum, many to a period of the longest line."""
-_SURE_BROKEN = 5.0
-"""Power of the weakest harmonic, when the profile has unit variance, that a grid must show."""
+_SURE_BROKEN = 6.0
+"""Power of the weakest harmonic, when the profile has unit variance, that a grid must show. Long
+periods, which few resizes leave, are not looked for: grain shows such ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +171,18 @@ def find_grid(found: Traces) -> BlockGrid | None:
         if score >= least:
             height = float(np.mean([found.height[a, k] for a, k in enumerate(offset)]))
             return BlockGrid(period=period, offset=offset, score=score, height=max(height, 0.0))
+    if _shown_by_a_frame(found):
+        return grid_at(found, (0, 0))
     return broken
+
+
+def _shown_by_a_frame(found: Traces) -> bool:
+    """Tell whether one frame alone shows a grid from the corner."""
+    units = found.each / np.array([_SEEN, _SPARSE])[:, None, None]
+    corner = units[..., 0]
+    most = (units.sum(axis=1).argmax(axis=-1) == 0).all(axis=-1)
+    weakest, together = corner.min(axis=(1, 2)), corner.sum(axis=(1, 2))
+    return bool(np.any(most & (weakest >= KEY_WEAKEST) & (together >= KEY_SUM)))
 
 
 def grid_at(found: Traces, offset: tuple[int, int]) -> BlockGrid:
