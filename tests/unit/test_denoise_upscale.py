@@ -23,7 +23,7 @@ from wetgate.operators.denoise.shot import shot_noise
 from wetgate.operators.denoise_upscale.operator import DenoiseUpscaleOperator
 from wetgate.operators.denoise_upscale.planes import NAMES, noisy_limits
 from wetgate.operators.registry import make_operator
-from wetgate.operators.upscale.operator import UpscaleOperator
+from wetgate.operators.upscale.operator import UpscaleOperator, seen_by_net
 from wetgate.operators.upscale.planes import DETAIL_NAMES
 from wetgate.operators.upscale.resample import enlarge, interleave, limits
 from wetgate.operators.verbs import run_operator
@@ -65,11 +65,14 @@ Shot = tuple[Pixels, Analysis, Pixels]
 
 @pytest.fixture(scope="module")
 def shot(operator: DenoiseUpscaleOperator) -> Shot:
-    """A noisy frame, what was measured of it, and what the classical denoise makes of it."""
+    """A noisy frame, what was measured of it, and what denoise with its networks makes of it."""
     _, noisy = noisy_scene()
     analysis = operator.analyse(lambda n: noisy, [0], facts(noisy))
-    base = run_operator(operator.denoise(), {0: noisy}, 0, facts=facts(noisy), analysis=analysis)
-    return noisy, analysis, base
+    return noisy, analysis, denoised(operator, noisy, analysis)
+
+
+def denoised(operator: DenoiseUpscaleOperator, noisy: Pixels, analysis: Analysis) -> Pixels:
+    return run_operator(operator.denoise(), {0: noisy}, 0, facts=facts(noisy), analysis=analysis)
 
 
 def last_stage(operator: DenoiseUpscaleOperator, shot: Shot, tile: Box | None = None) -> Pixels:
@@ -100,12 +103,13 @@ def last_stage(operator: DenoiseUpscaleOperator, shot: Shot, tile: Box | None = 
 def test_without_network_it_is_denoise_then_upscale(
     operator: DenoiseUpscaleOperator, shot: Shot
 ) -> None:
-    noisy, analysis, base = shot
+    noisy, analysis, _ = shot
     plain = operator.without_network()
+    base = denoised(plain, noisy, analysis)
     joint = run_operator(plain, {0: noisy}, 0, facts=facts(noisy), analysis=analysis)
     twice = run_operator(UpscaleOperator(net="none"), {0: base}, 0, facts=facts(base))
     np.testing.assert_array_equal(joint, twice)
-    np.testing.assert_array_equal(joint, last_stage(plain, shot))
+    np.testing.assert_array_equal(joint, last_stage(plain, (noisy, analysis, base)))
 
 
 def test_what_the_network_adds_is_its_output_within_the_limits(
@@ -117,12 +121,14 @@ def test_what_the_network_adds_is_its_output_within_the_limits(
     sigma = noise.sigma(base)
     planes = spatial_planes(base, noisy, sigma, flatness=noise.flatness)
     added = reference(find_model(operator.net), planes).transpose(1, 2, 0)
-    want = interleave(enlarge(base, 2)) + added
+    detail = reference(find_model("wg-upscale2"), seen_by_net(base)).transpose(1, 2, 0)
+    own = interleave(enlarge(base, 2)) + detail
+    want = own + added
     low, high = (np.kron(v, np.ones((2, 2, 1))) for v in noisy_limits(base, sigma))
     want = np.clip(want, low, high)
     inner = np.s_[36:-36, 36:-36]
     np.testing.assert_allclose(got[inner], want[inner], atol=1e-5)
-    assert float(np.abs(got - interleave(enlarge(base, 2)))[inner].max()) > 1e-3
+    assert float(np.abs(got - own)[inner].max()) > 1e-3
 
 
 def test_tiles_leave_no_trace(operator: DenoiseUpscaleOperator, shot: Shot) -> None:
@@ -146,13 +152,14 @@ def test_light_of_any_size_comes_through(operator: DenoiseUpscaleOperator) -> No
     assert float(shown.min()) < 0
 
 
-def test_a_clean_shot_takes_the_classical_way_and_says_so(operator: DenoiseUpscaleOperator) -> None:
+def test_a_clean_shot_is_enlarged_as_upscale_does(operator: DenoiseUpscaleOperator) -> None:
     clean, _ = noisy_scene()
     shot = {0: clean}
     analysis = {"deviation": 0.0}
-    got = run_operator(operator, shot, 0, facts=facts(clean), analysis=analysis)
-    want = run_operator(UpscaleOperator(net="none"), shot, 0, facts=facts(clean))
-    np.testing.assert_array_equal(got, want)
+    for joint, net in ((operator, "auto"), (operator.without_network(), "none")):
+        got = run_operator(joint, shot, 0, facts=facts(clean), analysis=analysis)
+        enlarger = UpscaleOperator(net=net, backend="onnx")
+        np.testing.assert_array_equal(got, run_operator(enlarger, shot, 0, facts=facts(clean)))
 
 
 def test_noise_widens_the_limits_by_its_deviation() -> None:
@@ -170,8 +177,11 @@ def test_facts_and_refusals(operator: DenoiseUpscaleOperator) -> None:
     assert spec.footprint.halo == sum(s.footprint.halo for s in operator.stages)
     assert spec.footprint.temporal_radius == operator.denoise().spec.footprint.temporal_radius
     assert spec.provenance is Provenance.INFERRED
-    assert [s.footprint.scale for s in operator.stages] == [1, 1, 1, 2]
-    assert operator.stages[2].footprint.exact_output
+    assert [s.footprint.scale for s in operator.stages] == [1, 1, 1, 1, 2]
+    assert operator.stages[3].footprint.exact_output
+    joint, *others = operator.models()
+    assert joint == operator.net
+    assert set(others) == {"wg-denoise", "wg-denoise-t", "wg-denoise-still", "wg-upscale2"}
     assert operator.without_network() == replace(operator, net="none")
     assert operator.without_network().spec.provenance is Provenance.FILTERED
     folder = Path(operator.net).parent

@@ -30,6 +30,10 @@ _log = logging.getLogger(__name__)
 _DATA = Path(__file__).parent / "data"
 _SHRINKS = (2, 3, 4, 6)
 """Photographs are reduced so that they are sharp at the pixel and free of JPEG's traces."""
+_DENSE_SHRINKS = (3, 4, 6, 8, 10)
+"""Small pictures show more of the scene in a pixel: these are as dense as a half-megapixel scan
+of a slide, which a large photograph at its own size is not."""
+_DENSE_TRIES = 2, 9
 _LEAST = 160
 _HELD_OUT = 7
 
@@ -86,9 +90,13 @@ class Pictures:
         self.generated = generated if ordered else 1.0
         self._train: list[NDArray[np.uint16]] = []
         self._held: list[NDArray[np.uint16]] = []
+        self._dense: list[NDArray[np.uint16]] = []
+        self._dense_held: list[NDArray[np.uint16]] = []
         for index, (_, picture) in enumerate(ordered):
-            target = self._held if _is_held(index) else self._train
-            target.extend(_reduced(picture))
+            held = _is_held(index)
+            (self._held if held else self._train).extend(_reduced(picture, _SHRINKS))
+            dense = self._dense_held if held else self._dense
+            dense.extend(_reduced(picture, _DENSE_SHRINKS))
 
     @classmethod
     def load(cls, folders: Sequence[Path], *, generated: float = 0.25) -> Pictures:
@@ -146,23 +154,37 @@ class Pictures:
         share = 0.25 if self._held else 1.0
         return np.stack([self._crop(rng, size, self._held, share) for _ in range(count)])
 
+    def dense_crop(
+        self, rng: np.random.Generator, size: int, *, generated: float, held: bool = False
+    ) -> NDArray[np.float32]:
+        """Return one `(size, size, 3)` crop of a photograph made so small that it is all detail.
+
+        Args:
+            generated: share of generated pictures. held: of the photographs that never train.
+        """
+        photographs = self._dense_held if held else self._dense
+        return self._crop(rng, size, photographs, generated, tries=_DENSE_TRIES, even=True)
+
     def _crop(
         self,
         rng: np.random.Generator,
         size: int,
         photographs: Sequence[NDArray[np.uint16]],
         generated: float,
+        *,
+        tries: tuple[int, int] = (1, 5),
+        even: bool = False,
     ) -> NDArray[np.float32]:
         fitting = [p for p in photographs if min(p.shape[:2]) >= size]
         if rng.uniform() < generated or not fitting:
             return generated_picture(rng, size)
         # Small versions are few pixels but other structure: draw by the root of the area.
-        sides = np.array([min(p.shape[:2]) for p in fitting], np.float64)
+        sides = np.array([1 if even else min(p.shape[:2]) for p in fitting], np.float64)
         chance = sides / sides.sum()
         picture = fitting[int(rng.choice(len(fitting), p=chance))]
         # Much of a photograph is out of focus: of some crops take the one with most detail.
-        tries = [_window(rng, picture, size) for _ in range(int(rng.integers(1, 5)))]
-        code = max(tries, key=_detail)
+        windows = [_window(rng, picture, size) for _ in range(int(rng.integers(*tries)))]
+        code = max(windows, key=_detail)
         crop = code.astype(np.float32) / np.float32(65535)
         crop = np.rot90(crop, int(rng.integers(4)))
         if rng.uniform() < 0.5:
@@ -196,12 +218,12 @@ def _digests(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _reduced(picture: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
+def _reduced(picture: NDArray[np.uint8], shrinks: Sequence[int]) -> Iterator[NDArray[np.uint16]]:
     """Reduce by whole factors in linear light, gamma 2.2, and keep 16 bits."""
     import cv2
 
     linear = (picture.astype(np.float32) / np.float32(255)) ** np.float32(2.2)
-    for shrink in _SHRINKS:
+    for shrink in shrinks:
         height, width = picture.shape[0] // shrink, picture.shape[1] // shrink
         if min(height, width) < _LEAST:
             return

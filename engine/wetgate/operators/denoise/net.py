@@ -131,6 +131,7 @@ class TemporalNet(Pass):
             halo=passes.FUSION_HALO + net_halo(self.nets.temporal),
             bytes_per_pixel=_NET_BYTES + 160,
             survey_bytes_per_pixel=1 + 2 * _RADIUS,
+            exact_output=self.exact_output,
         )
 
     def survey_frame(
@@ -378,6 +379,4 @@ def _fused_by_net(window: Window) -> NDArray[np.bool_]:
 
 
 def _notes(session: Session, weight: NDArray[np.float32] | None) -> tuple[str, ...]:
-    choice = session.choice
-    notes = (*session.notes, *([str(choice)] if choice.fell_back else []))
-    return notes if weight is None else (*notes, NOTE)
+    return session.notes if weight is None else (*session.notes, NOTE)

@@ -1,4 +1,4 @@
-"""Denoise and enlarge in one: the classical passes, then one correction for both."""
+"""Denoise and enlarge: both operators in turn, then one correction for what each could not know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from wetgate.backends import apply_net, check_names, load_session
+from wetgate.backends import Session, apply_net, check_names, load_session
 from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import (
     Analysis,
@@ -22,22 +22,15 @@ from wetgate.operators.base import (
     SourceFacts,
     Stage,
     Window,
+    pixels_of,
 )
 from wetgate.operators.denoise.net import spatial_planes
 from wetgate.operators.denoise.operator import DenoiseOperator
 from wetgate.operators.denoise.shot import is_idle, shot_noise
-from wetgate.operators.denoise.stages import ThirdPass
+from wetgate.operators.denoise.stages import Pass
 from wetgate.operators.denoise_upscale.planes import NAMES, noisy_limits
-from wetgate.operators.upscale.kernels import RADIUS
-from wetgate.operators.upscale.operator import (
-    MARGIN,
-    correction,
-    enlarged,
-    finish,
-    finish_reach,
-    limits_in_light,
-)
-from wetgate.operators.upscale.resample import LIMIT_REACH, enlarge, interleave, limit, limits
+from wetgate.operators.upscale.operator import UpscaleOperator, correction, enlarged, seen_by_net
+from wetgate.operators.upscale.resample import LIMIT_REACH, interleave, limit
 from wetgate.weights.card import ModelCard
 from wetgate.weights.library import find_model
 
@@ -45,7 +38,7 @@ SCALE = 2
 SHIPPED = "wg-denoise-upscale2"
 _SOFT_REACH = 2
 """Px that the planes of the denoise networks look at around."""
-_IDLE = "no noise was found: enlarged without the joint network; upscale has one for clean frames"
+_IDLE = "no noise was found: enlarged as the upscale operator does"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +46,10 @@ class DenoiseUpscaleOperator:
     """Remove noise and make the picture twice as large.
 
     Args:
-        radius, step, sigma_scale: of the classical denoise passes, as in `denoise`.
-        net: "auto" for the joint network that comes with wetgate, "none" for none, or a model.
+        radius, step, sigma_scale: as in `denoise`.
+        net: "auto" for the joint network that comes with wetgate, "none" for no network at all, or
+            a model. A joint network corrects what `denoise` and then `upscale` make, each with the
+            networks that come with wetgate.
         back_projection: rounds (0-8) in which, without network, the result is made to reduce to
             the denoised frame. The network is not held to it: it knows better what the noise hid.
         backend, precision: see `wetgate models`.
@@ -75,10 +70,28 @@ class DenoiseUpscaleOperator:
         check_names(self.backend, self.precision)
 
     def denoise(self) -> DenoiseOperator:
-        """Return the classical passes that come first."""
+        """Return the operator that comes first."""
         return DenoiseOperator(
-            radius=self.radius, step=self.step, sigma_scale=self.sigma_scale, net="none"
+            radius=self.radius,
+            step=self.step,
+            sigma_scale=self.sigma_scale,
+            net=self._shipped(),
+            backend=self.backend,
+            precision=self.precision,
         )
+
+    def upscale(self) -> UpscaleOperator:
+        """Return the operator that comes second."""
+        return UpscaleOperator(
+            scale=SCALE,
+            net=self._shipped(),
+            back_projection=self.back_projection,
+            backend=self.backend,
+            precision=self.precision,
+        )
+
+    def _shipped(self) -> str:
+        return "none" if self.net == "none" else "auto"
 
     @property
     def spec(self) -> OperatorSpec:
@@ -102,10 +115,10 @@ class DenoiseUpscaleOperator:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Return the three passes of denoise and the one that enlarges."""
+        """Return the stages of denoise and the one that enlarges."""
         *passes, last = self.denoise().stages
-        if not isinstance(last, ThirdPass):
-            raise TypeError("the classical denoise ends with its third pass")
+        if not isinstance(last, Pass):
+            raise TypeError("denoise ends with a pass over its window")
         return (*passes, replace(last, exact_output=True), _Enlarge(self))
 
     def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
@@ -113,10 +126,11 @@ class DenoiseUpscaleOperator:
         return self.denoise().analyse(read, frames, facts)
 
     def models(self) -> tuple[str, ...]:
-        """Return the name of the network that runs, if one does."""
+        """Return the names of the networks that run: the joint one first."""
         if self.net == "none":
             return ()
-        return (SHIPPED if self.net == "auto" else self.net,)
+        joint = SHIPPED if self.net == "auto" else self.net
+        return (joint, *self.denoise().models(), *self.upscale().models())
 
     def without_network(self) -> DenoiseUpscaleOperator:
         """Return the classical denoise followed by the classical upscale."""
@@ -124,10 +138,14 @@ class DenoiseUpscaleOperator:
 
     def resample(self, pixels: Pixels) -> Pixels:
         """Return pixels, noise and all, at twice the size by Lanczos3 within the limits."""
-        return interleave(limit(enlarge(pixels, SCALE), *limits(pixels, MARGIN)))
+        return self.upscale().resample(pixels)
+
+    def session(self, name: str) -> Session:
+        """Return the session of a network; loaded once a process."""
+        return load_session(name, backend=self.backend, precision=self.precision)
 
     def card(self) -> ModelCard | None:
-        """Return the card of the network that runs, if one does.
+        """Return the card of the joint network that runs, if one does.
 
         Raises:
             ModelLoadError: it is not there, or is no joint network.
@@ -151,49 +169,36 @@ class _Enlarge(NoSurveys):
 
     @property
     def footprint(self) -> Footprint:
-        card, rounds = self.operator.card(), self.operator.back_projection
-        halo = RADIUS + finish_reach(rounds)
-        if card is not None:  # a shot without noise takes the other way
+        card, upscale = self.operator.card(), self.operator.upscale().stages[0].footprint
+        halo, bytes_per_pixel = max(upscale.halo, LIMIT_REACH), upscale.bytes_per_pixel
+        if card is not None:
             halo = max(halo, card.halo + _SOFT_REACH)
-        return Footprint(
-            halo=max(halo, LIMIT_REACH),
-            scale=Fraction(SCALE),
-            bytes_per_pixel=6 * 12 * SCALE**2 + (0 if card is None else 4 * 160),
-        )
+            bytes_per_pixel += 4 * 160
+        return Footprint(halo=halo, scale=Fraction(SCALE), bytes_per_pixel=bytes_per_pixel)
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
         operator, base = self.operator, window.previous[0]
-        if operator.net == "none":
-            return self._plain(window, facts)
-        if is_idle(analysis, facts):
-            return Judged(self._plain(window, facts), None, (_IDLE,))
+        idle = is_idle(analysis, facts)
+        if operator.net == "none" or idle:
+            (upscale,) = operator.upscale().stages
+            made = upscale(replace(window, pixels=(base,), previous=()), {}, facts)
+            return Judged(pixels_of(made), None, (_IDLE,)) if idle else made
         noise = shot_noise(analysis, operator.sigma_scale)
         sigma = noise.sigma(base)
-        session = load_session(
-            operator.models()[0], backend=operator.backend, precision=operator.precision
-        )
         color = map(_color, (base, window.center, sigma))
+        session = operator.session(operator.models()[0])
         planes = spatial_planes(*color, flatness=noise.flatness)
-        change = apply_net(session, planes, origin=(window.region.y0, window.region.x0))
+        origin = window.region.y0, window.region.x0
         rows, columns = window.tile.within(window.region)
         phases = enlarged(base, window.region, window.tile, SCALE, "lanczos")
-        phases += correction(change, SCALE, base.shape[2])[:, :, rows, columns]
+        enlarger = operator.session(operator.upscale().models()[0])
+        for one, seen in ((enlarger, seen_by_net(base)), (session, planes)):
+            change = apply_net(one, seen, origin=origin)
+            phases += correction(change, SCALE, base.shape[2])[:, :, rows, columns]
         low, high = noisy_limits(base, sigma)
         pixels = interleave(limit(phases, low[rows, columns], high[rows, columns]))
         notes = (*session.notes, *([str(session.choice)] if session.choice.fell_back else []))
         return Judged(pixels, None, notes) if notes else pixels
-
-    def _plain(self, window: Window, facts: SourceFacts) -> Pixels:
-        rounds = self.operator.back_projection
-        base = window.previous[0]
-        inner = window.tile.grown(finish_reach(rounds))
-        phases = enlarged(base, window.region, inner, SCALE, "lanczos")
-        low, high = limits_in_light(base) if facts.is_log_working else limits(base, MARGIN)
-        rows, columns = inner.within(window.region)
-        bounds = low[rows, columns], high[rows, columns]
-        finish(phases, base[rows, columns], bounds, rounds, facts.is_log_working)
-        rows, columns = window.tile.within(inner)
-        return interleave(phases[:, :, rows, columns])
 
 
 def _color(picture: Pixels) -> Pixels:

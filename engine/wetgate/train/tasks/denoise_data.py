@@ -139,12 +139,20 @@ def classical_passes(
 
     The result is without the bias of the noise curve, as the spatial network gets it.
     """
+    made = run_stages(DenoiseOperator(net="none").stages[:stages], frames, analysis)
+    noise = shot_noise(analysis, 1.0)
+    return {n: noise.to_pixels(noise.to_units(pixels)) for n, pixels in made.items()}
+
+
+def run_stages(
+    stages: Sequence[Stage], frames: Mapping[int, Pixels], analysis: Analysis
+) -> dict[int, Pixels]:
+    """Run stages of the operator on every frame of a small shot, whole frames at once."""
     current: dict[int, Pixels] = {}
-    for stage in DenoiseOperator(net="none").stages[:stages]:
+    for stage in stages:
         windows = windows_of(stage, frames, current, analysis)
         current = {n: pixels_of(stage(w, analysis, facts_of(w))) for n, w in windows.items()}
-    noise = shot_noise(analysis, 1.0)
-    return {n: noise.to_pixels(noise.to_units(pixels)) for n, pixels in current.items()}
+    return current
 
 
 def windows_of(

@@ -25,16 +25,18 @@ class Task(denoise.Task):
     def prepare(self, folder: Path, pictures: Pictures, seed: int) -> None:
         """Make the noisy pictures and run the classical passes on each alone."""
         self._stills = make_shards(
-            folder, "denoise-alone", seed=seed, count=self._counts[0],
+            folder, "denoise-alone-dense", seed=seed, count=self._counts[0],
             per_shard=denoise.PER_SHARD,
             make=lambda rng: _example(
-                rng, pictures.crops(rng, 1, denoise.STILL, generated=_GENERATED)[0]
+                rng, pictures.dense_crop(rng, denoise.STILL, generated=_GENERATED)
             ),
         )  # fmt: skip
         self._held = make_shards(
-            folder, "denoise-alone-held", seed=denoise.HELD_SEED, count=1,
+            folder, "denoise-alone-dense-held", seed=denoise.HELD_SEED, count=1,
             per_shard=denoise.PER_SHARD,
-            make=lambda rng: _example(rng, pictures.held_out(rng, 1, denoise.STILL)[0]),
+            make=lambda rng: _example(
+                rng, pictures.dense_crop(rng, denoise.STILL, generated=_GENERATED, held=True)
+            ),
         )  # fmt: skip
 
     def card(self) -> Mapping[str, object]:
