@@ -57,7 +57,7 @@ def put(frame: Frame, state: State, at: NDArray[np.intp], tiles: Tiles, codes: C
             "the tile data speaks of pixels that the frame has not", frame=frame.number
         )
     pixels = frame.pixels.copy()
-    kind = frame.sample_type
+    kind = state.frame.sample_type  # of the file: the scan may have another
     wanted = codes[at]
     for place, column in enumerate(columns):
         held = pixels[y, x, column]

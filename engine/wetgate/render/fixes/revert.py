@@ -7,11 +7,9 @@ the old file or the new one, and the journal knows both.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,13 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.io.atomic import output_error, write_bytes_atomic
 from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
-from wetgate.io.sequence import same_file_tree
-from wetgate.model.errors import OutputError, TargetExists, UsageError
+from wetgate.model.errors import UsageError
 from wetgate.model.frame import SampleType
 from wetgate.operators.base import Provenance
+from wetgate.render.fixes.beside import adopt, other_directory, refold
 from wetgate.render.fixes.codes import pixels_of
 from wetgate.render.fixes.journal import State
 from wetgate.render.fixes.lines import ChangeLine, Event
@@ -33,7 +30,7 @@ from wetgate.render.fixes.patch import NewFile, put, spans_of, write_verified
 from wetgate.render.fixes.restored import Restored, open_restored
 from wetgate.render.fixes.tiles import Tiles
 from wetgate.render.locking import claim_frames
-from wetgate.render.manifest import CONTROL, MANIFEST, FrameRecord, Journal, fold
+from wetgate.render.manifest import FrameRecord, Journal
 
 _NOTE = "journal: "
 
@@ -88,7 +85,7 @@ def change_fixes(directory: str | Path, request: Request) -> tuple[Changed, ...]
         raise UsageError("no fix is named", expected="--fix with an id")
     for number, ids in groups.items():
         _check(base, number, ids)
-    target = base if request.out is None else _other(base, request.out, sorted(groups))
+    target = base if request.out is None else other_directory(base, request.out, sorted(groups))
     context = f"{'apply' if request.apply else 'revert'}-{os.getpid()}-{secrets.token_hex(4)}"
     claim = claim_frames(target.control, FrameRange.from_numbers(groups), context)
     try:
@@ -118,31 +115,6 @@ def _check(base: Restored, number: int, ids: Sequence[str]) -> None:
             raise UsageError(f"{name} {why}", frame=number, expected="a fix that changed the frame")
 
 
-def _other(base: Restored, out: Path, numbers: Sequence[int]) -> Restored:
-    """Return another directory that frames may be written to; makes it.
-
-    Raises:
-        OutputError: it is the source's. TargetExists: it has frames of somebody else.
-    """
-    if base.plate is not None and same_file_tree(Path(base.plate).parent, out):
-        raise OutputError(
-            "lies in the directory of the source",
-            path=out,
-            remedy="choose another output: sources are never written to",
-        )
-    control = out / CONTROL
-    try:
-        (control / "runs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(error, control) from error
-    records = Journal(control).latest()
-    for number in numbers:
-        path = out / base.path(number).name
-        if path.exists() and number not in records:
-            raise TargetExists("is there and not on record", path=path, frame=number)
-    return Restored(out, records)
-
-
 def _change_frame(
     base: Restored, target: Restored, number: int, ids: Sequence[str], request: Request
 ) -> Changed:
@@ -165,7 +137,7 @@ def _change_frame(
     frame = origin.read(number, state.frame.layer)
     frame = put(frame, state, at, tiles, tiles.after if request.apply else tiles.before)
     if origin is not target:
-        adopt(origin, target, state, tiles)
+        adopt(target, state, tiles)
 
     def record(made: NewFile) -> None:
         line = ChangeLine(
@@ -208,16 +180,6 @@ def _agree(target: Restored, record: FrameRecord, state: State) -> None:
     if record.digest != state.output:
         nbytes = target.path(record.frame).stat().st_size
         Journal(target.control).append(replace(record, digest=state.output, nbytes=nbytes))
-
-
-def adopt(origin: Restored, target: Restored, state: State, tiles: Tiles | None) -> None:
-    """Copy what the journal of one directory tells of a frame into that of another."""
-    from wetgate.render.fixes.tiles import save_tiles
-
-    journal = target.journal
-    if tiles is not None:
-        save_tiles(journal.control / state.frame.tiles, tiles)
-    journal.append(*state.fixes.values(), state.frame, *state.changes)
 
 
 def _record(
@@ -268,20 +230,6 @@ def _greatest(tiles: Tiles, at: NDArray[np.intp], kind: SampleType) -> float:
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(pixels_of(tiles.after[at], kind) - pixels_of(tiles.before[at], kind))
     return float(apart[np.isfinite(apart)].max(initial=0.0))
-
-
-def refold(control: Path, base: Restored) -> None:
-    """Fold the manifest anew under the header that it had, or that of the directory copied from."""
-    header: dict[str, object] = {}
-    for place in (control, base.control):
-        with suppress(OSError, ValueError):
-            found = json.loads((place / MANIFEST).read_text("utf-8"))
-            header = {k: v for k, v in found.items() if k not in ("schema", "frames")}
-            break
-    fold(control, header)
-    if not (control / "job.json").exists():
-        with suppress(OSError):
-            write_bytes_atomic(control / "job.json", (base.control / "job.json").read_bytes())
 
 
 def _version() -> str:

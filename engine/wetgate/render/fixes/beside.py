@@ -1,0 +1,63 @@
+"""A second directory for frames that were restored already: for reverts kept apart, and replays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from wetgate.io.atomic import output_error, write_bytes_atomic
+from wetgate.io.sequence import same_file_tree
+from wetgate.model.errors import OutputError, TargetExists
+from wetgate.render.fixes.journal import State
+from wetgate.render.fixes.restored import Restored
+from wetgate.render.fixes.tiles import Tiles, save_tiles
+from wetgate.render.manifest import CONTROL, MANIFEST, Journal, fold
+
+
+def other_directory(base: Restored, out: Path, numbers: Sequence[int]) -> Restored:
+    """Return another directory that frames may be written to; makes it.
+
+    Raises:
+        OutputError: it is the source's. TargetExists: it has frames of somebody else.
+    """
+    if base.plate is not None and same_file_tree(Path(base.plate).parent, out):
+        raise OutputError(
+            "lies in the directory of the source",
+            path=out,
+            remedy="choose another output: sources are never written to",
+        )
+    control = out / CONTROL
+    try:
+        (control / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(error, control) from error
+    records = Journal(control).latest()
+    for number in numbers:
+        path = out / base.path(number).name
+        if path.exists() and number not in records:
+            raise TargetExists("is there and not on record", path=path, frame=number)
+    return Restored(out, records)
+
+
+def adopt(target: Restored, state: State, tiles: Tiles | None) -> None:
+    """Tell the journal of a directory of a frame that another one has."""
+    journal = target.journal
+    if tiles is not None:
+        save_tiles(journal.control / state.frame.tiles, tiles)
+    journal.append(*state.fixes.values(), state.frame, *state.changes)
+
+
+def refold(control: Path, base: Restored) -> None:
+    """Fold the manifest anew under the header that it had, or that of the directory copied from."""
+    header: dict[str, object] = {}
+    for place in (control, base.control):
+        with suppress(OSError, ValueError):
+            found = json.loads((place / MANIFEST).read_text("utf-8"))
+            header = {k: v for k, v in found.items() if k not in ("schema", "frames")}
+            break
+    fold(control, header)
+    if not (control / "job.json").exists():
+        with suppress(OSError):
+            write_bytes_atomic(control / "job.json", (base.control / "job.json").read_bytes())
