@@ -43,6 +43,29 @@ PolicyOption = Annotated[
 Matte = Annotated[
     str | None, typer.Option("--matte", help="Sequence of mattes: 1 restores, 0 leaves alone.")
 ]
+Holdout = Annotated[
+    str | None, typer.Option("--holdout", help="Sequence of mattes: 1 keeps the scan's bits.")
+]
+Defects = Annotated[
+    str | None,
+    typer.Option(
+        "--defects",
+        help="Sequence that says where defects are, 0-1; name#CHANNEL for one channel of it, "
+        "name#!CHANNEL where defects are dark (infra-red).",
+    ),
+]
+Decisions = Annotated[
+    Path | None, typer.Option("--decisions", help="Verdicts on single fixes, a .json file.")
+]
+ProvenanceMode = Literal["auto", "sidecar", "layers", "none"]
+ProvenanceOption = Annotated[
+    ProvenanceMode,
+    typer.Option(
+        "--provenance",
+        help="Write class, source and fix of every pixel: an EXR sequence beside the frames, or "
+        "layers in them; auto is a sidecar where a step repairs defects.",
+    ),
+]
 Memory = Annotated[
     str | None, typer.Option("--memory", help="Most memory to use, e.g. 4GB or 3GiB.")
 ]

@@ -7,7 +7,7 @@ its place, and the table of chunks is moved by the difference in length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,8 +36,11 @@ class Block:
     samples: Samples
 
 
+_KINDS = {"uint32": "uint", "float16": "half", "float32": "float"}
+
+
 @dataclass(frozen=True, slots=True)
-class _PartOut:
+class PartOut:
     """One part about to be written.
 
     Attributes:
@@ -51,7 +54,8 @@ class _PartOut:
     compression: str
     lossless: bool
 
-    def compressed(self, compression: str) -> _PartOut:
+    def compressed(self, compression: str) -> PartOut:
+        """Return the part under another compression."""
         attributes = {**self.layout.attributes, "compression": compression}
         return replace(
             self, compression=compression, layout=replace(self.layout, attributes=attributes)
@@ -82,6 +86,17 @@ def write(frame: Frame, path: Path, options: WriteOptions) -> None:
         count = len(source.header.parts)
         parts = [_old_part(frame, source, index, options) for index in range(count)]
         working = source.part
+    write_parts(parts, path, options, working=working)
+
+
+def write_parts(
+    parts: Sequence[PartOut], path: Path, options: WriteOptions, *, working: int = 0
+) -> None:
+    """Write a file of these parts to exactly `path`; `working` gets what the options state.
+
+    Raises:
+        DiskFull, OutputError: when it cannot be written.
+    """
     with AtomicFile(path) as scratch:
         _encode(parts, scratch.temp, path)
         made = read_header(scratch.temp, most_parts=len(parts))
@@ -92,7 +107,7 @@ def write(frame: Frame, path: Path, options: WriteOptions) -> None:
         replace_header(scratch.temp, made, made.with_parts(merged), path)
 
 
-def _encode(parts: Sequence[_PartOut], scratch: Path, path: Path) -> None:
+def _encode(parts: Sequence[PartOut], scratch: Path, path: Path) -> None:
     """Write the chunks; parts that lose what they must not are written again with ZIP."""
     _write_chunks(parts, scratch, path)
     doubtful = [p.lossless and is_lossy(p.compression, p.layout.types) for p in parts]
@@ -108,7 +123,7 @@ def _encode(parts: Sequence[_PartOut], scratch: Path, path: Path) -> None:
         _write_chunks(safe, scratch, path)
 
 
-def _reads_back(reader: ImageReader, index: int, part: _PartOut) -> bool:
+def _reads_back(reader: ImageReader, index: int, part: PartOut) -> bool:
     layout = reader.part(index)
     at = {name: i for i, name in enumerate(layout.channels)}
     for name, samples in part.columns():
@@ -119,7 +134,7 @@ def _reads_back(reader: ImageReader, index: int, part: _PartOut) -> bool:
     return True
 
 
-def _write_chunks(parts: Sequence[_PartOut], scratch: Path, path: Path) -> None:
+def _write_chunks(parts: Sequence[PartOut], scratch: Path, path: Path) -> None:
     carriers: list[AtomicFile] = []
     try:
         outputs = []
@@ -151,7 +166,7 @@ def _reordered(layout: Part, order: tuple[str, ...]) -> Part:
     return replace(layout, channels=order, types=tuple(kinds[n] for n in order))
 
 
-def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOptions) -> _PartOut:
+def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOptions) -> PartOut:
     header = source.header.parts[index]
     blocks = [Block(p.channels, p.samples) for p in source.planes if p.part == index]
     window, compression = header.box("dataWindow"), header.compression
@@ -164,7 +179,7 @@ def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOption
                 expected="one window for all channels of a part",
             )
         window = frame.data_window
-        blocks += _drawn_blocks(frame, source)
+        blocks += _drawn_blocks(frame, source) + _plane_blocks(options.extra_planes)
         if options.pixels_changed and is_lossy(compression, {c.type for c in header.channels}):
             compression = "zip"
     if options.compression is not None:
@@ -172,6 +187,8 @@ def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOption
     else:
         compression = _with_level(compression, header)
     kinds = {c.name: c.type for c in header.channels}
+    if index == source.part:
+        kinds |= _kinds_of(options.extra_planes)
     attributes: dict[str, object] = {"compression": compression}
     order = header.value("lineOrder")
     if order in LINE_ORDERS:
@@ -182,7 +199,7 @@ def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOption
     layout = _layout(frame, window, blocks, kinds, attributes)
     if isinstance(tiles, tuple):
         layout = replace(layout, tile=(tiles[0], tiles[1]))
-    return _PartOut(header, layout, tuple(blocks), compression, options.compression is None)
+    return PartOut(header, layout, tuple(blocks), compression, options.compression is None)
 
 
 def _layout(
@@ -232,19 +249,49 @@ def _drawn_blocks(frame: Frame, source: ExrPayload) -> list[Block]:
     return blocks
 
 
-def _new_part(frame: Frame, options: WriteOptions) -> _PartOut:
+def _new_part(frame: Frame, options: WriteOptions) -> PartOut:
     """Lay out a frame that came from another format."""
     # The codes of a movie have been through a matrix: no longer a few round numbers.
     coded = frame.header.format != "movie" and frame.sample_type in ("uint8", "uint10")
     exact_in_half = coded or frame.sample_type == "half"
     samples = to_half(frame.pixels, None) if exact_in_half else frame.pixels
-    block = Block(frame.channels, samples)
+    blocks = [Block(frame.channels, samples), *_plane_blocks(options.extra_planes)]
     kind = "half" if exact_in_half else "float"
     compression = _known_compression(options.compression or "zip")
     attributes: dict[str, object] = {"compression": compression}
-    kinds = dict.fromkeys(frame.channels, kind)
-    layout = _layout(frame, frame.data_window, [block], kinds, attributes)
-    return _PartOut(None, layout, (block,), compression, options.compression is None)
+    kinds = dict.fromkeys(frame.channels, kind) | _kinds_of(options.extra_planes)
+    layout = _layout(frame, frame.data_window, blocks, kinds, attributes)
+    return PartOut(None, layout, tuple(blocks), compression, options.compression is None)
+
+
+def planes_part(
+    planes: Mapping[str, Samples], *, data_window: Box, display_window: Box, pixel_aspect: float
+) -> PartOut:
+    """Lay out a part of `(h, w)` planes of uint32, float16 or float32 alone."""
+    blocks = _plane_blocks(planes)
+    shown = display_window
+    layout = Part(
+        x=data_window.x0,
+        y=data_window.y0,
+        width=data_window.width,
+        height=data_window.height,
+        full_x=shown.x0,
+        full_y=shown.y0,
+        full_width=shown.width,
+        full_height=shown.height,
+        channels=tuple(planes),
+        types=tuple(_kinds_of(planes).values()),
+        attributes={"PixelAspectRatio": pixel_aspect, "compression": "zip"},
+    )
+    return PartOut(None, layout, tuple(blocks), "zip", lossless=True)
+
+
+def _plane_blocks(planes: Mapping[str, Samples]) -> list[Block]:
+    return [Block((name,), samples[..., None]) for name, samples in planes.items()]
+
+
+def _kinds_of(planes: Mapping[str, Samples]) -> dict[str, str]:
+    return {name: _KINDS[str(samples.dtype)] for name, samples in planes.items()}
 
 
 def _known_compression(name: str) -> str:

@@ -50,6 +50,14 @@ def printf_pattern(prefix: str, width: int, suffix: str) -> str:
     return prefix.replace("%", "%%") + number + suffix.replace("%", "%%")
 
 
+def numbered_like(pattern: str, prefix: str, suffix: str) -> str:
+    """Write a pattern that prints numbers as another one does; a plain name where that is one."""
+    field = next((m for m in _FIELD.finditer(pattern) if m.group() != "%%"), None)
+    if field is None:
+        return prefix.replace("%", "%%") + suffix.replace("%", "%%")
+    return printf_pattern(f"{prefix}.", int(field[1] or 0), suffix)
+
+
 def has_number(pattern: str) -> bool:
     """Whether a printf pattern has a place for the frame number."""
     return any(m.group() != "%%" for m in _FIELD.finditer(pattern))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
+
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class WriteOptions:
         pixels_changed: False when the pixels are exactly those that were read.
         creation_time: when the pixels were made, "YYYY:MM:DD:HH:MM:SS:zone", for headers that
             store it; None keeps the source's, so that equal work gives equal files.
+        extra_planes: `(h, w)` uint32, float16 or float32 planes that an EXR gets as channels of
+            these names beside the picture; none of them may be a name of the source.
     """
 
     format: str | None = None
@@ -57,3 +62,4 @@ class WriteOptions:
     provenance: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     pixels_changed: bool = True
     creation_time: str | None = None
+    extra_planes: Mapping[str, NDArray[Any]] = field(default_factory=lambda: MappingProxyType({}))

@@ -174,6 +174,7 @@ class Window:
         valid: False where a neighbor does not exist, could not be read or lies beyond a cut;
             its arrays are then those of the center and must not be used as evidence.
         pairs: `survey_pair(center, k)` for every valid neighbor k, else None (center: None).
+        survey: `survey_frame` of the center frame; None where the stage surveys nothing.
         region: the tile with halo, in px of the full frame; may reach beyond the frame.
         tile: the part of `region` to return, times the stage's scale.
         frame: the box of the full frame, at (0, 0).
@@ -189,6 +190,7 @@ class Window:
     frame: Box
     previous_classes: tuple[NDArray[np.uint8] | None, ...] = ()
     planes: Mapping[str, Pixels] = field(default_factory=dict)
+    survey: FrameSurvey | None = None
 
     @property
     def center(self) -> Pixels:
@@ -288,6 +290,21 @@ class UsesModels(Protocol):
 
         The engine takes it when a policy does not let inferred pixels in.
         """
+        ...
+
+
+@runtime_checkable
+class ChoosesBackend(Protocol):
+    """An operator that is told what shall run its networks; see `wetgate.backends`."""
+
+    @property
+    def backend(self) -> str:
+        """Return the name of the backend that is asked for."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Return the precision that is asked for."""
         ...
 
 

@@ -192,6 +192,7 @@ def _stage_output(
             frame=whole,
             previous_classes=_cut_classes(said, region),
             planes={n: _cut([p], region)[0] for n, p in beside.get(number, {}).items()},
+            survey=here,
         )
         x0, y0, x1, y1 = (int(edge * scale) for edge in (box.x0, box.y0, box.x1, box.y1))
         result = stage(window, analysis, facts)

@@ -107,6 +107,11 @@ class Chain:
         self._surveys = Surveys(workers, wide=wide)
         self._labels = step_labels(steps)
 
+    @property
+    def only_fixes(self) -> bool:
+        """Whether the steps change nothing but single defects, each of them on record."""
+        return all(step.repairs or step.strength == 0 for step in self.steps)
+
     def needs(self, number: int) -> list[int]:
         """Return the source frames that an output is made from."""
         radius = self._reach.source
@@ -329,18 +334,18 @@ class Chain:
                 planes[n] = (self._working(index, n, there), previous)
         facts = self.facts(index, source)
         analysis = self._analysis(index, number)
-        pairs = self._surveys.pairs(
-            SurveyedWindow(
-                key=(index, stage_index),
-                stage=stage,
-                number=number,
-                shot=self._shots.index(number),
-                around=around,
-                planes={n: work if prev is None else prev for n, (work, prev) in planes.items()},
-                analysis=analysis,
-                facts=facts,
-            )
+        surveyed = SurveyedWindow(
+            key=(index, stage_index),
+            stage=stage,
+            number=number,
+            shot=self._shots.index(number),
+            around=around,
+            planes={n: work if prev is None else prev for n, (work, prev) in planes.items()},
+            analysis=analysis,
+            facts=facts,
         )
+        pairs = self._surveys.pairs(surveyed)
+        survey = self._surveys.of_center(surveyed)
         frame = Box.of_size(facts.width, facts.height)
         last = stage_index == len(step.stages) - 1
         scale = self.sizes.scales[index] if last else Fraction(1)
@@ -364,6 +369,7 @@ class Chain:
                 frame=frame,
                 previous_classes=tuple(said[n] for n in numbers) if previous else (),
                 planes={name: gather(plane, region) for name, plane in named.items()},
+                survey=survey,
             )
             made = scaled_box(tile, scale)
             shape = (made.height, made.width, footprint.planes or facts.channels)

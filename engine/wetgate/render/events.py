@@ -20,6 +20,7 @@ class FrameReport:
         status: `skipped` frames were already done by an earlier run.
         changed_fraction: share of pixels that differ from the source in the file's precision.
         classes: share of pixels by provenance class above 0.
+        fixed, left: defects repaired, and found and left alone.
         network_off: greatest share of the frame in which a step did without its network.
         notes: what the operators said about the frame, each sentence once.
         exit_code: of the error, when it failed.
@@ -34,6 +35,8 @@ class FrameReport:
     generative_fraction: float = 0.0
     classes: tuple[tuple[int, float], ...] = ()
     max_change: float = 0.0
+    fixed: int = 0
+    left: int = 0
     network_off: float = 0.0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

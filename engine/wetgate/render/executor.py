@@ -25,7 +25,8 @@ from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import OutputSpace
 from wetgate.render.events import FrameReport
 from wetgate.render.frames import canvas_of, resized_frame
-from wetgate.render.output import FrameWriter, WriteOrder
+from wetgate.render.order import WriteOrder
+from wetgate.render.output import FrameWriter
 from wetgate.render.shelf import Shelf, ShelvedFrame
 from wetgate.render.store import Plane, row_bands
 
@@ -36,7 +37,7 @@ class Executor:
 
     Attributes:
         source_file: name of a frame's source file, for the record.
-        matte_digest: digest of a frame's matte; None without mattes.
+        matte_digest: digest of a frame's matte and other files beside it; None without any.
         overlap: read ahead and write behind in threads of their own; else all in turn.
         usual: facts of the plate's first frame; frames unlike it are rendered and told.
         early: read the next frame while this one renders; else while it is written, which keeps
@@ -152,6 +153,8 @@ class Executor:
             mark=done.mark,
             notes=done.notes,
             network_off=done.network_off,
+            fixes=done.fixes,
+            only_fixes=self.chain.only_fixes and not space_changed,
             matte_digest=self.matte_digest(number) if self.matte_digest is not None else "",
             warnings=_unlike(shelved.shell, self.usual) if self.usual is not None else (),
             seconds=time.perf_counter() - started,

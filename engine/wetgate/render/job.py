@@ -26,6 +26,7 @@ from wetgate.model.errors import (
 from wetgate.operators.registry import make_operator
 from wetgate.recipe.digest import canonical_json
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
+from wetgate.render.beside import Beside
 from wetgate.render.costs import codec_seconds
 from wetgate.render.events import (
     Event,
@@ -37,6 +38,7 @@ from wetgate.render.events import (
     Warned,
 )
 from wetgate.render.executor import Executor
+from wetgate.render.fix_sink import FixSink
 from wetgate.render.locking import claim_frames
 from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
@@ -44,9 +46,10 @@ from wetgate.render.networks import networks_used
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
 from wetgate.render.plan import Plan
+from wetgate.render.planes import FOLDER
 from wetgate.render.planner import Job, MakeOperator, prepare
 from wetgate.render.shelf import FrameSource
-from wetgate.render.source import MatteClip, open_clip
+from wetgate.render.source import open_clip
 from wetgate.render.verify import VerifyReport, verify_output
 from wetgate.render.versions import library_versions
 from wetgate.render.windows import Shots
@@ -119,16 +122,15 @@ def run_job(
         _make_directories(job)
         claim = claim_frames(job.control, FrameRange.from_numbers(job.wanted), job.context)
         stack.callback(claim.drop)
-        swept = [*sweep_stale(job.target.directory), *sweep_stale(job.control)]
+        folders = (job.target.directory, job.control, job.target.directory / FOLDER)
+        swept = [path for folder in folders if folder.is_dir() for path in sweep_stale(folder)]
         if swept:
             tell(Warned(f"removed {len(swept)} files that a killed run left behind"))
-        matte = None
-        if options.matte is not None:
-            matte = MatteClip(options.matte)
-            stack.callback(matte.close)
+        beside = Beside(options)
+        stack.callback(beside.close)
         workers = stack.enter_context(Workers(job.memory.workers))
-        analysis = obtain_analysis(job, workers, matte, tell, cancel)
-        reports = _render(job, workers, matte, analysis, tell, cancel)
+        analysis = obtain_analysis(job, workers, beside, tell, cancel)
+        reports = _render(job, workers, beside, analysis, tell, cancel)
         cancelled = (
             cancel is not None
             and cancel.is_set()
@@ -170,7 +172,7 @@ def _make_directories(job: Job) -> None:
 def _render(
     job: Job,
     workers: Workers,
-    matte: MatteClip | None,
+    beside: Beside,
     analysis: ClipAnalysis | None,
     tell: OnEvent,
     cancel: threading.Event | None,
@@ -191,6 +193,9 @@ def _render(
         template=template,
         expected_bytes=job.plan.disk_bytes // max(1, len(job.wanted)),
         layer=job.options.layer,
+        planes=job.planes,
+        sinks=_sinks(job),
+        policy=job.options.policy,
     )
     reports: list[FrameReport] = []
 
@@ -198,7 +203,7 @@ def _render(
         reports.append(report)
         tell(FrameDone(report))
 
-    done = _done_before(job, journal, template, matte) if job.options.resume else {}
+    done = _done_before(job, journal, template, beside) if job.options.resume else {}
     todo = []
     for number in job.wanted:
         if number in done:
@@ -215,13 +220,13 @@ def _render(
     if analysis is not None:
         source = CheckedClip(job.clip, analysis, analysis_path(job))
         shots, steps = analysis.shots, analysis.steps
-    with open_chain(job, workers, matte, shots, steps, source) as (chain, shelf):
+    with open_chain(job, workers, beside, shots, steps, source) as (chain, shelf):
         executor = Executor(
             chain=chain,
             shelf=shelf,
             writer=writer,
             source_file=job.clip.sequence.name,
-            matte_digest=matte.digest if matte is not None else None,
+            matte_digest=beside.digest,
             output_space=job.output_space,
             usual=job.clip.info,
             overlap=job.memory.overlap,
@@ -251,21 +256,19 @@ def _check_room(job: Job, count: int) -> None:
 
 
 def _done_before(
-    job: Job, journal: Journal, template: FrameRecord, matte: MatteClip | None
+    job: Job, journal: Journal, template: FrameRecord, beside: Beside
 ) -> dict[int, FrameRecord]:
     """Return the frames whose record, source and output all agree with what would be made now."""
     records = journal.latest()
     found = {}
     for number in job.wanted:
         record = records.get(number)
-        if record is not None and _still_holds(job, record, template, matte):
+        if record is not None and _still_holds(job, record, template, beside):
             found[number] = record
     return found
 
 
-def _still_holds(
-    job: Job, record: FrameRecord, template: FrameRecord, matte: MatteClip | None
-) -> bool:
+def _still_holds(job: Job, record: FrameRecord, template: FrameRecord, beside: Beside) -> bool:
     target = job.target.path(record.frame)
     same = (
         record.status in DONE
@@ -281,10 +284,28 @@ def _still_holds(
             target.stat().st_size == record.nbytes
             and digest_file(target) == record.digest
             and job.clip.digest(record.frame) == record.source_digest
-            and (matte.digest(record.frame) if matte is not None else "") == record.matte
+            and beside.digest(record.frame) == record.matte
+            and _planes_hold(job, record)
         )
     except (OSError, InputError):
         return False
+
+
+def _planes_hold(job: Job, record: FrameRecord) -> bool:
+    """Whether the planes of a frame are there as recorded, or rightly not."""
+    if job.planes is None or job.planes.layers:
+        return not record.provenance_file
+    path = job.planes.path(record.frame)
+    return (
+        record.provenance_file == f"{path.parent.name}/{path.name}"
+        and not path.is_symlink()
+        and digest_file(path) == record.provenance
+    )
+
+
+def _sinks(job: Job) -> tuple[FixSink, ...]:
+    """Return who takes what became of each frame; nobody where no step repairs defects."""
+    return ()
 
 
 def _job_facts(job: Job) -> dict[str, object]:
@@ -304,6 +325,8 @@ def _job_facts(job: Job) -> dict[str, object]:
         "space_decision": plan.space_decision,
         "operators": [{"name": n, "version": v} for n, v in plan.operators],
         "models": [{**asdict(m), "files": dict(m.files)} for m in plan.models],
+        "decisions": job.decisions.document() if job.decisions is not None else None,
+        "provenance_planes": plan.planes,
         "fallbacks": [asdict(f) for f in plan.fallbacks],
         "losses": list(plan.losses),
         "versions": library_versions(),

@@ -36,12 +36,16 @@ class FrameRecord:
         source_file, source_digest, source_bytes: the frame it was made from.
         context: digest of all that decides the pixels beside the source (recipe with operator
             versions, color config, spaces, range, layer, format).
-        recipe, analysis, matte: digests; empty where there is none.
+        recipe, analysis: digests; empty where there is none. matte: of all files beside the
+            frame (matte, holdout, defect map).
+        provenance_file, provenance: name in the output directory and digest of the planes that
+            tell class, origin and fix of every pixel, when they have a file of their own.
         versions: of wetgate and of the libraries that touched pixels.
         changed: share of pixels that differ from the source in the file's own precision.
         classes: share of all pixels by provenance class (above 0).
         generative: share of pixels that a step changed which invents detail.
         max_change: greatest difference of a sample, in the file's units (1 = full code).
+        fixed, left: defects repaired, and found and left alone.
         network_off: greatest share of the frame in which a step did without its network.
         notes: what the operators said about the frame.
     """
@@ -58,12 +62,16 @@ class FrameRecord:
     recipe: str = ""
     analysis: str = ""
     matte: str = ""
+    provenance_file: str = ""
+    provenance: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     changed: float = 0.0
     classes: Mapping[str, float] = field(default_factory=dict)
     generative: float = 0.0
     max_change: float = 0.0
+    fixed: int = 0
+    left: int = 0
     network_off: float = 0.0
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

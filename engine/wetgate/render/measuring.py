@@ -17,10 +17,11 @@ from wetgate.render.analysis import (
     load_analysis,
     survey_clip,
 )
+from wetgate.render.beside import Beside
 from wetgate.render.chain import Chain
+from wetgate.render.decisions import decide
 from wetgate.render.events import AnalysisProgress, Event, Warned
 from wetgate.render.planner import Job, is_scene_linear
-from wetgate.render.source import MatteClip
 from wetgate.render.windows import Shots
 from wetgate.render.wiring import open_chain
 from wetgate.render.workers import Workers
@@ -36,11 +37,13 @@ def analysis_path(job: Job) -> Path:
 def obtain_analysis(
     job: Job,
     workers: Workers,
-    matte: MatteClip | None,
+    beside: Beside | None,
     tell: OnEvent,
     cancel: threading.Event | None,
 ) -> ClipAnalysis | None:
     """Load the analysis of the plate, or make it; None when the recipe needs none.
+
+    Verdicts on single fixes are put into what is returned, not into the file.
 
     Raises:
         AnalysisStale: an analysis was named in the options and does not hold.
@@ -48,6 +51,19 @@ def obtain_analysis(
     """
     if not job.needs_analysis:
         return None
+    measured = _obtain(job, workers, beside, tell, cancel)
+    if job.decisions is None:
+        return measured
+    return decide(measured, job.decisions, job.operators)
+
+
+def _obtain(
+    job: Job,
+    workers: Workers,
+    beside: Beside | None,
+    tell: OnEvent,
+    cancel: threading.Event | None,
+) -> ClipAnalysis:
     path = analysis_path(job)
     cuts: tuple[int, ...] | None = None
     try:
@@ -66,7 +82,7 @@ def obtain_analysis(
         cuts = _edited_cuts(path)
         if path.exists():
             tell(Warned(f"measuring the plate again: {error}"))
-    made = _analyse(job, workers, matte, cuts, tell, cancel)
+    made = _analyse(job, workers, beside, cuts, tell, cancel)
     made.save(path)
     return made
 
@@ -83,7 +99,7 @@ def _edited_cuts(path: Path) -> tuple[int, ...] | None:
 def _analyse(
     job: Job,
     workers: Workers,
-    matte: MatteClip | None,
+    beside: Beside | None,
     cuts: tuple[int, ...] | None,
     tell: OnEvent,
     cancel: threading.Event | None,
@@ -99,7 +115,7 @@ def _analyse(
     shots = Shots(detected if cuts is None else cuts)
     readable = [n for n in job.clip.frames if stamps[n].error is None]
     steps: list[ShotAnalyses] = []
-    with open_chain(job, workers, matte, shots, steps, job.clip) as (chain, _shelf):
+    with open_chain(job, workers, beside, shots, steps, job.clip) as (chain, _shelf):
         for index, step in enumerate(job.steps):
             spec = step.spec
             measured: list[Analysis] = [{}] * (len(shots.cuts) + 1)

@@ -12,6 +12,7 @@ from wetgate.operators.base import Provenance
 from wetgate.recipe.schema import CodeRange, Recipe
 
 Policy = Literal["creative", "archival", "forensic"]
+ProvenanceOutput = Literal["auto", "sidecar", "layers", "none"]
 
 HIGHEST_CLASS: dict[str, Provenance] = {
     "creative": Provenance.INFERRED,
@@ -30,7 +31,15 @@ class JobOptions:
         recipe: a recipe, its built-in name, or a TOML file.
         frames: the range to render; None for all. Analyses always see the whole plate.
         input_space, output_space, config, code_range, strength: replace the recipe's.
-        matte: a 0-1 control sequence with the plate's frame numbers.
+        matte: a 0-1 control sequence with the plate's frame numbers: 1 restores.
+        holdout: the same, but 1 keeps the scan's bits; wins over the matte.
+        defects: a 0-1 sequence that says where defects are, for operators that look at such:
+            `PATTERN`, `PATTERN#CHANNEL`, or `PATTERN#!CHANNEL` for 1 - value, as infra-red
+            scans are dark where dirt is.
+        decisions: a file of verdicts on single fixes.
+        provenance: where class, origin and fix of every pixel are written: `sidecar` EXR
+            sequence, `layers` of the EXR frames themselves, or `none`. `auto` is a sidecar where
+            a step repairs single defects.
         memory: budget in bytes; None for 4 GB. threads: tile workers; None for all cores, 1 for
             everything in one thread.
         allow_noncommercial: run models whose licence forbids commercial use.
@@ -47,6 +56,10 @@ class JobOptions:
     config: str | Path | None = None
     policy: Policy = "creative"
     matte: str | Path | None = None
+    holdout: str | Path | None = None
+    defects: str | Path | None = None
+    decisions: str | Path | None = None
+    provenance: ProvenanceOutput = "auto"
     strength: float | None = None
     code_range: CodeRange | None = None
     layer: str | None = None
@@ -72,6 +85,15 @@ class JobOptions:
             raise UsageError(
                 f"no policy {self.policy!r}", expected="creative, archival or forensic"
             )
+        if self.provenance not in ("auto", "sidecar", "layers", "none"):
+            raise UsageError(
+                f"provenance {self.provenance!r}", expected="auto, sidecar, layers or none"
+            )
+
+    @property
+    def has_matte(self) -> bool:
+        """Whether steps apply in some places more than in others."""
+        return self.matte is not None or self.holdout is not None
 
     @property
     def frame_range(self) -> FrameRange | None:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wetgate.io.atomic import AtomicFile, digest_file, free_bytes
 from wetgate.io.options import WriteOptions
 from wetgate.model.errors import DiskFull, VerifyFailed, WetgateError
 from wetgate.model.frame import Frame
-from wetgate.operators.base import Pixels, Provenance
-from wetgate.render.bound import GENERATIVE
 from wetgate.render.events import FrameReport
+from wetgate.render.fix_sink import FixSink, Samples, WrittenFixes
+from wetgate.render.fixing import FrameFixes
 from wetgate.render.manifest import FrameRecord, Journal
-from wetgate.render.precision import Change, holds, quantized
+from wetgate.render.order import (
+    Account,
+    WriteOrder,
+    check_account,
+    color_names,
+    color_rows,
+    color_type,
+    pick,
+    source_rows,
+    take_account,
+    unchanged_account,
+)
+from wetgate.render.planes import LAYER_PREFIX, PlanesOutput, check_planes, make_planes
+from wetgate.render.precision import holds
 from wetgate.render.store import row_bands
 
 _log = logging.getLogger(__name__)
@@ -29,48 +43,24 @@ RESERVE_BYTES = 8 << 20
 """Stop this far before the volume is full: a full system disk harms more than this job."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteOrder:
-    """One finished frame and what is known about it.
-
-    Attributes:
-        frame: the pixels to be written, all channels.
-        source_rows: gives a band of the source's own pixels, all channels.
-        color_index: channels that steps may change.
-        unchanged: the engine knows that no sample differs from the source.
-        space_changed: the whole picture is in another color space than the source.
-        resized: it has another size, so that no pixel is one of the source's.
-        touched: provenance marks by pixel, when several steps ran; else `mark` goes for all.
-        notes: what the stages said. network_off: share of the frame that did without a network.
-        matte_digest: of the matte file. seconds: spent on the frame so far.
-    """
-
-    frame: Frame
-    source_rows: Callable[[slice], Pixels]
-    source_file: str
-    source_digest: str
-    source_bytes: int
-    color_index: tuple[int, ...]
-    unchanged: bool
-    space_changed: bool
-    touched: NDArray[np.uint8] | None
-    mark: int
-    resized: bool = False
-    notes: tuple[str, ...] = ()
-    network_off: float = 0.0
-    matte_digest: str = ""
-    warnings: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class _Verified:
+    """A frame read back.
+
+    Attributes:
+        got: its pixels. exact: they are those that were meant, and no lossy compression's.
+    """
+
     digest: str
     nbytes: int
-    change: Change
-    classes: Mapping[str, float]
-    generative: float
-    warnings: tuple[str, ...]
+    got: Frame
+    account: Account
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the samples are those that were meant."""
+        return not self.warnings
 
 
 class FrameWriter:
@@ -82,6 +72,9 @@ class FrameWriter:
         template: the record's fields that are the same for all frames.
         expected_bytes: size of a frame on disk, for the look at free space.
         layer: the one layer of the source that is the picture.
+        planes: writes class, origin and fix of every pixel; None for not at all.
+        sinks: take what became of each frame.
+        policy: what the pixels are held to.
     """
 
     def __init__(
@@ -93,6 +86,9 @@ class FrameWriter:
         template: FrameRecord,
         expected_bytes: int,
         layer: str | None = None,
+        planes: PlanesOutput | None = None,
+        sinks: Sequence[FixSink] = (),
+        policy: str = "creative",
     ) -> None:
         self._path_of = path_of
         self._journal = journal
@@ -100,23 +96,45 @@ class FrameWriter:
         self._template = template
         self._expected = expected_bytes
         self._layer = layer
+        self._planes = planes
+        self._sinks = tuple(sinks)
+        self._policy = policy
 
     def write(self, order: WriteOrder) -> FrameReport:
         """Write one frame.
 
         Raises:
             DiskFull, OutputError: nothing of the frame is under its final name.
-            VerifyFailed: what was read back is not what was meant.
+            VerifyFailed: what was read back is not what was meant, or the policy keeps it out.
         """
         started = time.perf_counter()
         target = self._path_of(order.frame.number)
         self._check_room(target)
-        with AtomicFile(target) as atomic:
+        with ExitStack() as stack:
+            atomic = stack.enter_context(AtomicFile(target))
             self._write_pixels(order, atomic.temp, target)
             found = self._verify(order, atomic.temp, target)
+            check_account(order, found.account, policy=self._policy, exact=found.exact)
+            written = self._account(order, found, target)
+            sidecar = None
+            if written is not None and self._planes is not None:
+                planes = make_planes(written, order.fixes)
+                if self._planes.layers:
+                    digest, nbytes = self._with_layers(order, planes, atomic.temp, target)
+                    found = replace(found, digest=digest, nbytes=nbytes)
+                    written = replace(written, digest=digest)
+                else:
+                    sidecar = stack.enter_context(self._planes.write(order.frame, planes))
+            for sink in self._sinks:
+                if written is not None:
+                    sink.take(written)
             seconds = order.seconds + time.perf_counter() - started
             record = self._record(order, target, found, seconds)
+            if sidecar is not None:
+                record = replace(record, provenance_file=sidecar.name, provenance=sidecar.digest)
             self._journal.append(record)
+            if sidecar is not None:
+                sidecar.commit()
             atomic.commit()
         return _report(record, target)
 
@@ -145,7 +163,50 @@ class FrameWriter:
                 remedy="free space, then run again with --resume",
             )
 
-    def _write_pixels(self, order: WriteOrder, temp: Path, target: Path) -> None:
+    def _account(self, order: WriteOrder, found: _Verified, target: Path) -> WrittenFixes | None:
+        """Return all that is known of the pixels, when anybody wants it."""
+        classes = found.account.classes
+        if classes is None:
+            return None
+        fixes = order.fixes or FrameFixes(size=(classes.shape[0], classes.shape[1]))
+        changed = classes > 0
+        why = "another size" if order.resized else "another color space" * order.space_changed
+        why = why or ("" if found.exact else "lossy compression")
+        return WrittenFixes(
+            frame=order.frame.number,
+            file=target.name,
+            digest=found.digest,
+            source_file=order.source_file,
+            source_digest=order.source_digest,
+            fixes=fixes.records,
+            made=np.where(changed, fixes.made(), np.uint32(0)),
+            classes=classes,
+            origins=np.where(changed[..., None], fixes.origins(), np.float32(0)),
+            only_fixes=order.only_fixes and not why,
+            not_comparable=why,
+            sample_type=color_type(order, found.got),
+            channels=tuple(color_names(order)),
+            source_colors=source_rows(order, found.got),
+            colors=color_rows(order, found.got),
+        )
+
+    def _with_layers(
+        self, order: WriteOrder, planes: Mapping[str, Samples], temp: Path, target: Path
+    ) -> tuple[str, int]:
+        """Write the frame again with the planes in it, and prove both."""
+        layers = {LAYER_PREFIX + name: samples for name, samples in planes.items()}
+        self._write_pixels(order, temp, target, layers)
+        check_planes(temp, planes, order.frame, layers=True)
+        found = self._verify(order, temp, target)
+        return found.digest, found.nbytes
+
+    def _write_pixels(
+        self,
+        order: WriteOrder,
+        temp: Path,
+        target: Path,
+        layers: Mapping[str, Samples] = MappingProxyType({}),
+    ) -> None:
         from wetgate.io.formats import write_frame
 
         options = replace(
@@ -153,15 +214,16 @@ class FrameWriter:
             file_name=target.name,
             color_space_changed=order.space_changed,
             pixels_changed=not order.unchanged,
+            extra_planes=layers,
         )
         write_frame(order.frame, temp, options=options)
 
     def _verify(self, order: WriteOrder, temp: Path, target: Path) -> _Verified:
         digest, nbytes = digest_file(temp), temp.stat().st_size
+        mapped = self._planes is not None or bool(self._sinks)
         if order.unchanged and digest == order.source_digest:
             # The very bytes that were decoded: what they decode to needs no second look.
-            pixels = order.frame.pixels.shape[0] * order.frame.pixels.shape[1]
-            return _Verified(digest, nbytes, Change(pixels=pixels), {}, 0.0, ())
+            return _Verified(digest, nbytes, order.frame, unchanged_account(order, mapped=mapped))
         from wetgate.io.formats import layer_in, read_frame
 
         number, space = order.frame.number, order.frame.color_space
@@ -177,8 +239,8 @@ class FrameWriter:
                     remedy="the storage or its driver is at fault; nothing was kept",
                 )
             warnings = (f"{lossy} compression changes samples; compared for decoding only",)
-        change, classes, generative = _measure(order, got)
-        return _Verified(digest, nbytes, change, classes, generative, warnings)
+        account = take_account(order, got, mapped=mapped)
+        return _Verified(digest, nbytes, got, account, warnings)
 
     def _equal(self, wanted: Frame, got: Frame) -> bool:
         if got.pixels.shape[:2] != wanted.pixels.shape[:2]:
@@ -196,17 +258,19 @@ class FrameWriter:
             for kind in set(kinds):
                 # Color in half beside depth in float is ordinary: each has its own precision.
                 which = [at for at, its in enumerate(kinds) if its == kind]
-                if not holds(_pick(wanted.pixels[band], which), _pick(there, which), kind):
+                if not holds(pick(wanted.pixels[band], which), pick(there, which), kind):
                     return False
         return True
 
     def _record(
         self, order: WriteOrder, target: Path, found: _Verified, seconds: float
     ) -> FrameRecord:
+        account, change = found.account, found.account.change
+        records = order.fixes.records if order.fixes is not None else ()
         return replace(
             self._template,
             frame=order.frame.number,
-            status="written" if found.change.changed else "passed-through",
+            status="written" if change.changed else "passed-through",
             file=target.name,
             digest=found.digest,
             nbytes=found.nbytes,
@@ -215,67 +279,16 @@ class FrameWriter:
             source_bytes=order.source_bytes,
             matte=order.matte_digest,
             seconds=round(seconds, 4),
-            changed=found.change.share,
-            classes=found.classes,
-            generative=found.generative,
-            max_change=found.change.greatest,
+            changed=change.share,
+            classes=account.shares,
+            generative=account.generative,
+            max_change=change.greatest,
+            fixed=sum(record.fix.applied for record in records),
+            left=sum(not record.fix.applied for record in records),
             network_off=order.network_off,
             notes=order.notes,
             warnings=order.warnings + found.warnings,
         )
-
-
-def _measure(order: WriteOrder, got: Frame) -> tuple[Change, dict[str, float], float]:
-    """Count what differs from the source in the file's own precision, by provenance class."""
-    change = Change()
-    counts: dict[int, int] = {}
-    wanted = order.frame
-    if order.resized:
-        return _all_new(order)
-    names = [wanted.channels[i] for i in order.color_index] or list(wanted.channels)
-    there = [got.channels.index(name) for name in names]
-    here = [wanted.channels.index(name) for name in names]
-    for band in row_bands(wanted.pixels.shape):
-        source = _pick(order.source_rows(band), here)
-        if got.sample_type != wanted.sample_type:
-            source = quantized(source, got.sample_type)
-        mask = change.add(source, _pick(got.pixels[band], there))
-        if order.touched is not None:
-            for mark, count in zip(
-                *np.unique(order.touched[band][mask], return_counts=True), strict=True
-            ):
-                counts[int(mark)] = counts.get(int(mark), 0) + int(count)
-    if order.touched is None and change.changed:
-        counts[order.mark] = change.changed
-    if order.space_changed:
-        counts.setdefault(int(Provenance.REEXPOSED), 0)
-        counts[int(Provenance.REEXPOSED)] += counts.pop(0, 0)
-    total = max(1, change.pixels)
-    classes: dict[str, float] = {}
-    for mark, count in sorted(counts.items()):
-        name = str(mark & ~GENERATIVE)
-        if count and name != "0":
-            classes[name] = classes.get(name, 0.0) + count / total
-    generative = sum(c for mark, c in counts.items() if mark & GENERATIVE) / total
-    return change, classes, generative
-
-
-def _all_new(order: WriteOrder) -> tuple[Change, dict[str, float], float]:
-    """Count a frame of another size: every pixel is new, and no difference can be told."""
-    height, width, _ = order.frame.pixels.shape
-    marks = np.full((1, 1), order.mark, np.uint8) if order.touched is None else order.touched
-    found, count = np.unique(marks, return_counts=True)
-    classes: dict[str, float] = {}
-    generative = 0.0
-    for mark, share in zip(found.tolist(), (count / marks.size).tolist(), strict=True):
-        name = str(mark & ~GENERATIVE)
-        classes[name] = classes.get(name, 0.0) + share
-        generative += share if mark & GENERATIVE else 0.0
-    return Change(pixels=height * width, changed=height * width), classes, generative
-
-
-def _pick(pixels: Pixels, index: list[int]) -> Pixels:
-    return pixels if index == list(range(pixels.shape[2])) else pixels[..., index]
 
 
 def _lossy(asked: str | None, got: Frame) -> str | None:
@@ -298,6 +311,8 @@ def _report(record: FrameRecord, path: Path | None) -> FrameReport:
         generative_fraction=record.generative,
         classes=tuple((int(k), v) for k, v in record.classes.items()),
         max_change=record.max_change,
+        fixed=record.fixed,
+        left=record.left,
         network_off=record.network_off,
         notes=record.notes,
         warnings=record.warnings,

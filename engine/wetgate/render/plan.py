@@ -71,6 +71,7 @@ class Plan:
         seconds_from: where the estimate comes from.
         input_space, output_space: OCIO names; space_decision says how the first was found.
         models: trained models that will run. fallbacks: steps that run otherwise than asked.
+        planes: where class, origin and fix of every pixel are written: sidecar, layers or none.
         losses: metadata that the output cannot carry.
     """
 
@@ -107,6 +108,7 @@ class Plan:
     seconds_from: str
     models: tuple[ModelFacts, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()
+    planes: str = "none"
     losses: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -17,10 +17,12 @@ from wetgate.model.errors import RecipeError, UsageError
 from wetgate.operators.base import Operator
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
+from wetgate.render.beside import beside_facts
 from wetgate.render.bound import BoundStep, chain_reach
 from wetgate.render.canvas import sizes_of
 from wetgate.render.checks import check_sizes, check_target, choose_frames, is_stepped
 from wetgate.render.costs import codec_seconds, cores, frame_size
+from wetgate.render.decisions import DecisionsFile, load_decisions, unheard
 from wetgate.render.encoding import (
     Encoding,
     OutputSpace,
@@ -33,6 +35,7 @@ from wetgate.render.manifest import CONTROL
 from wetgate.render.memory import DEFAULT_MEMORY, MemoryPlan, plan_memory
 from wetgate.render.options import JobOptions
 from wetgate.render.plan import Plan
+from wetgate.render.planes import PLANES_BYTES, PLANES_DISK_BYTES, PlanesOutput, planes_output
 from wetgate.render.shelf import alpha_channel, color_channels
 from wetgate.render.source import SourceClip, open_clip
 from wetgate.render.steps import Settled, settle_steps
@@ -48,7 +51,9 @@ class Job:
 
     Attributes:
         clip: the whole plate. wanted: numbers to render. absent: numbers that must fail by name.
-        context: digest of all that decides pixels beside the source frames.
+        context: digest of all that decides pixels beside the source frames and verdicts.
+        planes: where class, origin and fix of every pixel are written; None for nowhere.
+        decisions: verdicts on single fixes; None without any.
     """
 
     options: JobOptions
@@ -66,6 +71,8 @@ class Job:
     recipe_digest: str
     context: str
     plan: Plan = field(repr=False)
+    planes: PlanesOutput | None = None
+    decisions: DecisionsFile | None = None
 
     @property
     def control(self) -> Path:
@@ -102,9 +109,10 @@ def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
         TargetExists, OutputError: the output may not be written there.
         OutOfMemory: the budget is too small for one frame.
     """
+    decisions = load_decisions(options.decisions) if options.decisions is not None else None
     recipe = _recipe(options)
     settled = settle_steps(recipe, _operators(recipe, make), options)
-    check_sizes(recipe, settled.operators, has_matte=options.matte is not None)
+    check_sizes(recipe, settled.operators, has_matte=options.has_matte)
     converts = recipe.output_space != "same-as-input"
     clip = open_clip(
         options.plate,
@@ -114,13 +122,19 @@ def prepare(options: JobOptions, make: MakeOperator = make_operator) -> Job:
         must_decide=bool(settled.operators) or converts,
     )
     try:
-        return _join(options, recipe, settled, clip)
+        return _join(options, recipe, settled, clip, decisions)
     except BaseException:
         clip.close()
         raise
 
 
-def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceClip) -> Job:
+def _join(
+    options: JobOptions,
+    recipe: Recipe,
+    settled: Settled,
+    clip: SourceClip,
+    decisions: DecisionsFile | None,
+) -> Job:
     operators = settled.operators
     wanted, absent = choose_frames(options, clip)
     target = output_sequence(options.out, _only(clip.sequence, wanted or absent))
@@ -135,6 +149,7 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
     output_space = _output_space(recipe, clip)
     steps = _bind(recipe, settled, clip)
     write_options, target_format = _write_options(clip, target, output_space, config, recipe)
+    planes = planes_output(options, operators, clip.info, target, target_format)
     versions = {s.operator: op.spec.version for s, op in zip(recipe.steps, operators, strict=True)}
     recipe_digest = recipe.digest(versions.__getitem__, settled.digest_facts)
     context = digest_of(
@@ -146,6 +161,8 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
             "layer": options.layer,
             "format": target_format,
             "matte": options.matte is not None,
+            **beside_facts(options),
+            **({"planes": "layers"} if planes is not None and planes.layers else {}),
         }
     )
     size = frame_size(clip, bool(steps) or output_space is not None)
@@ -163,12 +180,21 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
         workers=options.threads or cores(),
         converted=[not s.encoding.is_identity for s in steps],
         with_color=output_space is not None,
+        beside=options.has_matte + (options.defects is not None),
+        written_beside=PLANES_BYTES if planes is not None else 0,
     )
     reach = chain_reach(operators)
     needs_analysis = reach.source > 0 or any(op.spec.needs_analysis for op in operators)
+    needs_analysis = needs_analysis or (decisions is not None and bool(operators))
     disk = math.ceil(frame_bytes(clip.info) * out.area / max(1, size.pixels)) * len(wanted)
+    disk += PLANES_DISK_BYTES * out.area * len(wanted) if planes is not None else 0
     free = free_bytes(target.directory)
     warnings = _warnings(clip, absent, free, disk)
+    if decisions is not None:
+        warnings += tuple(
+            f"decisions on fixes of {label!r}, and no step of that name takes any"
+            for label in unheard(decisions, operators)
+        )
     seconds = codec_seconds(clip, target_format, len(wanted)) if not steps else None
     plan = Plan(
         source=str(clip.sequence.directory / clip.sequence.expression),
@@ -204,6 +230,7 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
         seconds_from="codec cost per megapixel" if seconds is not None else "",
         models=tuple(model for models in settled.models for model in models),
         fallbacks=settled.fallbacks,
+        planes="none" if planes is None else "layers" if planes.layers else "sidecar",
         losses=(
             *metadata_losses(clip.info, target_format),
             *(
@@ -230,6 +257,8 @@ def _join(options: JobOptions, recipe: Recipe, settled: Settled, clip: SourceCli
         recipe_digest=recipe_digest,
         context=context,
         plan=plan,
+        planes=planes,
+        decisions=decisions,
     )
 
 

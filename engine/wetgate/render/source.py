@@ -249,45 +249,72 @@ def _movie_sequence(path: Path, info: ImageInfo, wanted: FrameRange | None) -> F
 
 
 class MatteClip:
-    """A sequence of 0-1 control pictures that says where steps apply."""
+    """A sequence of 0-1 control pictures: where steps apply, or where defects are.
 
-    def __init__(self, plate: str | Path) -> None:
+    Args:
+        channel: the one to read; None for alpha when there is one, else Y, else the first.
+        inverted: 1 - value is meant.
+        kind: what errors call it.
+    """
+
+    def __init__(
+        self,
+        plate: str | Path,
+        *,
+        channel: str | None = None,
+        inverted: bool = False,
+        kind: str = "matte",
+    ) -> None:
         self.sequence = find_sequence(plate)
+        self._channel = channel
+        self._inverted = inverted
+        self._kind = kind
         self._reader = SafeReader()
 
     def read(self, number: int, size: tuple[int, int]) -> Pixels:
-        """Return the matte of a frame as `(h, w, 1)`, clipped to 0-1; NaN counts as 0.
-
-        The alpha channel when there is one, else Y, else the first channel.
+        """Return the values of a frame as `(h, w, 1)`, clipped to 0-1; NaN counts as 0.
 
         Raises:
-            InputError: no matte for the frame, unreadable, or of another size.
+            InputError: nothing for the frame, unreadable, of another size, or no such channel.
         """
         path = self._path(number)
         frame = self._reader.frame(path, number, color_space=UNDECIDED)
         height, width, _ = frame.pixels.shape
         if (height, width) != size:
             raise FrameReadError(
-                f"the matte is {width} x {height}",
+                f"the {self._kind} is {width} x {height}",
                 path=path,
                 frame=number,
                 expected=f"{size[1]} x {size[0]}, as the plate",
             )
-        at = next((frame.channels.index(n) for n in ("A", "Y") if n in frame.channels), 0)
+        at = self._index(frame, path)
         values = np.nan_to_num(frame.pixels[..., at : at + 1], nan=0.0, posinf=1.0, neginf=0.0)
-        return np.clip(values, np.float32(0), np.float32(1))
+        values = np.clip(values, np.float32(0), np.float32(1))
+        return np.float32(1) - values if self._inverted else values
 
     def digest(self, number: int) -> str:
-        """Return the digest of a frame's matte file."""
+        """Return the digest of a frame's file."""
         return digest_file(self._path(number))
 
     def close(self) -> None:
         """End the reading process."""
         self._reader.close()
 
+    def _index(self, frame: Frame, path: Path) -> int:
+        if self._channel is None:
+            return next((frame.channels.index(n) for n in ("A", "Y") if n in frame.channels), 0)
+        if self._channel not in frame.channels:
+            raise FrameReadError(
+                f"the {self._kind} has no channel {self._channel!r}",
+                path=path,
+                frame=frame.number,
+                expected=f"one of {', '.join(frame.channels)}",
+            )
+        return frame.channels.index(self._channel)
+
     def _path(self, number: int) -> Path:
         if number not in self.sequence.numbers:
             raise FrameReadError(
-                "no matte for this frame", path=self.sequence.path(number), frame=number
+                f"no {self._kind} for this frame", path=self.sequence.path(number), frame=number
             )
         return self.sequence.path(number)

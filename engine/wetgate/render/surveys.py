@@ -61,6 +61,10 @@ class Surveys:
 
         return tuple(self._workers.map(survey, window.around, side_by_side=self._wide))
 
+    def of_center(self, window: SurveyedWindow) -> FrameSurvey | None:
+        """Return the survey of the center frame, once `pairs` has made it."""
+        return self._frames[window.key, window.number]
+
     def retain(self, near: Callable[[StageKey, int], bool]) -> None:
         """Drop what belongs to frames that are not near any upcoming output."""
         self._frames = {k: v for k, v in self._frames.items() if near(*k)}

@@ -47,7 +47,7 @@ def verify_output(directory: str | Path) -> VerifyReport:
     problems: list[WetgateError] = []
     written = [r for _, r in sorted(records.items()) if r.status in DONE]
     for record in written:
-        problem = _check_file(folder / record.file, record)
+        problem = _check_file(folder / record.file, record) or _check_planes(folder, record)
         if problem is not None:
             problems.append(problem)
     good = len(written) - len(problems)
@@ -59,6 +59,27 @@ def verify_output(directory: str | Path) -> VerifyReport:
     strays = sorted(p for p in folder.iterdir() if is_temp_name(p.name))
     problems += [VerifyFailed("a temporary file was left behind", path=p) for p in strays]
     return VerifyReport(folder, len(written), good, tuple(problems))
+
+
+def _check_planes(folder: Path, record: FrameRecord) -> VerifyFailed | None:
+    """Check the file that says where each pixel comes from, when the frame has one."""
+    if not record.provenance_file:
+        return None
+    path = folder / record.provenance_file
+    try:
+        digest = digest_file(path)
+    except (OSError, InputError) as error:
+        return VerifyFailed(
+            f"cannot be read: {error}",
+            path=path,
+            frame=record.frame,
+            expected="the provenance planes that were written",
+        )
+    if digest != record.provenance:
+        return VerifyFailed(
+            digest, path=path, frame=record.frame, expected=f"{record.provenance} as recorded"
+        )
+    return None
 
 
 def _check_file(path: Path, record: FrameRecord) -> VerifyFailed | None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from wetgate.model.errors import AnalysisStale
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
+from wetgate.render.beside import Beside
 from wetgate.render.bound import chain_reach
 from wetgate.render.chain import Chain
 from wetgate.render.planner import Job
 from wetgate.render.shelf import FrameSource, Loaded, Shelf
-from wetgate.render.source import MatteClip
 from wetgate.render.store import PlaneStore
 from wetgate.render.windows import Shots
 from wetgate.render.workers import Workers
@@ -23,7 +23,7 @@ from wetgate.render.workers import Workers
 def open_chain(
     job: Job,
     workers: Workers,
-    matte: MatteClip | None,
+    beside: Beside | None,
     shots: Shots,
     analyses: Sequence[ShotAnalyses],
     source: FrameSource,
@@ -40,7 +40,8 @@ def open_chain(
         store,
         direct=reach.source == 0,
         with_steps=bool(job.steps) or job.output_space is not None,
-        matte=matte.read if matte is not None else None,
+        matte=beside.matte if beside is not None else None,
+        planes=beside.planes if beside is not None else None,
     )
     chain = Chain(
         shelf=shelf,

@@ -1,0 +1,131 @@
+"""A person's verdicts on single fixes: read from a file, put into the analysis of each shot.
+
+The file is JSON. What is measured of a plate does not depend on it, so changing it costs no new
+measuring; what is rendered does, and the digest of the decided analysis says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wetgate.model.errors import InputError
+from wetgate.operators.base import Analysis, Operator, TakesDecisions
+from wetgate.recipe.digest import canonical_json
+from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
+from wetgate.render.fixing import labels_of
+
+DECISIONS_SCHEMA = "wetgate.decisions/1"
+
+_ID = re.compile(r"(?P<label>[^-]+)-(?P<fix>(?P<frame>-?\d+)-\d+-\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionsFile:
+    """Verdicts by the ids of the journal, such as `dirt-1001-345-210`, ascending."""
+
+    accepted: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The steps that are spoken of."""
+        ids = (*self.accepted, *self.rejected)
+        return frozenset(m["label"] for m in map(_ID.fullmatch, ids) if m)
+
+    def document(self) -> dict[str, object]:
+        """Return the verdicts as JSON values."""
+        return {"accepted": list(self.accepted), "rejected": list(self.rejected)}
+
+
+def load_decisions(path: str | Path) -> DecisionsFile:
+    """Read a decisions file; keys that are not known here are left to whoever wrote them.
+
+    Raises:
+        InputError: missing, of another schema, an id that is none, or one with two verdicts.
+    """
+    file = Path(path)
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(error.strerror or str(error), path=file) from None
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}", path=file) from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != DECISIONS_SCHEMA:
+        raise InputError(f"schema {schema!r}", path=file, expected=DECISIONS_SCHEMA)
+    accepted, rejected = (
+        _ids(document.get(name, []), name, file) for name in ("accepted", "rejected")
+    )
+    both = sorted(set(accepted) & set(rejected))
+    if both:
+        raise InputError(
+            f"{both[0]} is accepted and rejected", path=file, expected="one verdict on a fix"
+        )
+    return DecisionsFile(accepted, rejected)
+
+
+def _ids(value: object, name: str, file: Path) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) else [value]
+    for text in listed:
+        if not isinstance(text, str) or _ID.fullmatch(text) is None:
+            raise InputError(
+                f"{name}: {text!r}", path=file, expected="ids of fixes, such as dirt-1001-345-210"
+            )
+    return tuple(sorted({str(text) for text in listed}))
+
+
+def unheard(decisions: DecisionsFile, operators: Sequence[Operator]) -> tuple[str, ...]:
+    """Return the steps that are spoken of and do not take decisions, or are not there."""
+    return tuple(sorted(decisions.labels - set(_hearing(operators))))
+
+
+def decide(
+    analysis: ClipAnalysis, decisions: DecisionsFile, operators: Sequence[Operator]
+) -> ClipAnalysis:
+    """Return the analysis with the verdicts on each shot in it, under a digest of its own.
+
+    Shots of which nothing is said keep what was measured.
+    """
+    hearing = _hearing(operators)
+    steps = list(analysis.steps)
+    for label, index in hearing.items():
+        operator = operators[index]
+        if not isinstance(operator, TakesDecisions):
+            continue
+        accepted = _by_shot(decisions.accepted, label, analysis)
+        rejected = _by_shot(decisions.rejected, label, analysis)
+        shots: list[Analysis] = list(steps[index].shots)
+        for shot in sorted(set(accepted) | set(rejected)):
+            verdicts = {"accepted": accepted.get(shot, []), "rejected": rejected.get(shot, [])}
+            decided = operator.decided(shots[shot], verdicts)
+            # What another run will make of the file is what this one goes on with.
+            shots[shot] = json.loads(canonical_json(decided))
+        steps[index] = _with_shots(steps[index], shots)
+    return replace(analysis, steps=tuple(steps)).sealed()
+
+
+def _with_shots(step: ShotAnalyses, shots: Iterable[Analysis]) -> ShotAnalyses:
+    return replace(step, shots=tuple(shots))
+
+
+def _hearing(operators: Sequence[Operator]) -> dict[str, int]:
+    labels = labels_of([operator.spec.name for operator in operators])
+    return {
+        label: index
+        for index, (label, operator) in enumerate(zip(labels, operators, strict=True))
+        if isinstance(operator, TakesDecisions)
+    }
+
+
+def _by_shot(ids: Iterable[str], label: str, analysis: ClipAnalysis) -> dict[int, list[str]]:
+    """Return the ids of one step by shot, without its label."""
+    found: dict[int, list[str]] = {}
+    for text in ids:
+        match = _ID.fullmatch(text)
+        if match and match["label"] == label and int(match["frame"]) in analysis.frames:
+            found.setdefault(analysis.shots.index(int(match["frame"])), []).append(match["fix"])
+    return found
