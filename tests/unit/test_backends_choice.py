@@ -14,7 +14,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from wetgate.backends import apply_net, choose, load_session, loaded_sessions
+from wetgate.backends import apply_net, choose, foresee, load_session, loaded_sessions
 from wetgate.backends.gpu import engine_folder, gpu_names
 from wetgate.backends.graph import check_graph, read_graph
 from wetgate.backends.lanes import pipelined
@@ -140,6 +140,20 @@ class TestChoice:
         assert said in session.choice.reason and "asked for" in session.choice.reason
         assert session.choice.backend == "onnx"
         assert any(said in note for note in session.notes)
+
+    @pytest.mark.parametrize("backend", ["auto", "onnx", "openvino", "torch"])
+    @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "int8"])
+    @pytest.mark.usefixtures("fresh")
+    def test_what_is_foreseen_is_what_comes(
+        self, net: ModelPackage, backend: str, precision: str
+    ) -> None:
+        seen = foresee(net, backend=backend, precision=precision)
+        assert not loaded_sessions()
+        came = load_session(net, backend=backend, precision=precision).choice
+        for fact in ("backend", "device", "precision", "fell_back"):
+            assert getattr(seen, fact) == getattr(came, fact), (seen, came)
+        assert seen.reason.partition("; asked")[2] == came.reason.partition("; asked")[2]
+        assert foresee(net, backend=backend, precision=precision) is came
 
     @pytest.mark.parametrize("backend", ["openvino", "torch"])
     @pytest.mark.usefixtures("fresh")

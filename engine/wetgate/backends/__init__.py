@@ -5,7 +5,13 @@ gives the same result however the frame was cut.
 """
 
 from wetgate.backends.base import BACKENDS, PRECISIONS, Choice, Session, SessionBase
-from wetgate.backends.choose import check_names, forget_sessions, load_session, loaded_sessions
+from wetgate.backends.choose import (
+    check_names,
+    foresee,
+    forget_sessions,
+    load_session,
+    loaded_sessions,
+)
 from wetgate.backends.tiled import Tiling, apply_net, fit_tiles
 
 __all__ = [
@@ -18,6 +24,7 @@ __all__ = [
     "apply_net",
     "check_names",
     "fit_tiles",
+    "foresee",
     "forget_sessions",
     "load_session",
     "loaded_sessions",

@@ -12,6 +12,7 @@ from wetgate.backends.base import (
     BACKENDS,
     PRECISIONS,
     Backend,
+    Choice,
     Device,
     Session,
     SessionBase,
@@ -72,14 +73,60 @@ def load_session(
     if precision not in PRECISIONS:
         raise UsageError(f"no precision {precision!r}", expected=f"one of {', '.join(PRECISIONS)}")
     found = package if isinstance(package, ModelPackage) else find_model(package)
-    # Another card on the same weights is another model: halo and scale are its word alone.
-    key = (str(found.folder), found.card.digest, backend, precision, str(threads), device)
+    key = _key(found, backend, precision, threads, device)
     with _lock:
         session = _sessions.get(key)
         if session is None:
             session = _sessions[key] = _load(found, backend, precision, threads, device)
             _log.info("%s: %s", found.card.name, session.choice)
         return session
+
+
+def foresee(
+    package: ModelPackage,
+    *,
+    backend: str = "auto",
+    precision: str = "fp32",
+    threads: int = 1,
+    device: Device = "auto",
+) -> Choice:
+    """Return how `load_session` would run a network, without loading it.
+
+    Where the session is there already it is asked. Else libraries say what they can, and none is
+    started: one that then fails to start is passed over, and only the session can tell.
+
+    Raises:
+        ModelLoadError: the graph is damaged. BackendError: nothing can run it.
+    """
+    with _lock:
+        session = _sessions.get(_key(package, backend, precision, threads, device))
+    if session is not None:
+        return session.choice
+    refused: list[str] = []
+    for name, how, where in _attempts(package, backend, precision, device):
+        try:
+            tried = _backend(name)
+            why_not = tried.refusal(package, how, where)
+        except ModelLoadError:
+            raise
+        except (BackendError, ImportError) as error:
+            why_not = first_line(error)
+        if why_not is None:
+            gpu = where != "cpu" and _has_gpu(device) and not tried.refusal(package, how, "gpu")
+            choice = Choice(
+                backend=name,
+                device=f"cuda:0 {gpu_names()[0]}"
+                if gpu and gpu_names()
+                else "mps"
+                if gpu
+                else "cpu",
+                precision=how,
+                reason="the first in order that can run it",
+            )
+            return _explained(choice, refused, backend, precision)
+        if why_not not in refused:
+            refused.append(why_not)
+    raise BackendError(f"{package.card.name}: nothing can run it: {'; '.join(refused)}")
 
 
 def loaded_sessions() -> tuple[Session, ...]:
@@ -94,18 +141,28 @@ def forget_sessions() -> None:
         _sessions.clear()
 
 
+def _key(
+    package: ModelPackage, backend: str, precision: str, threads: int, device: Device
+) -> tuple[str, ...]:
+    # Another card on the same weights is another model: halo and scale are its word alone.
+    card = package.card.digest
+    return str(package.folder), card, backend, precision, str(threads), device
+
+
 def _load(
     package: ModelPackage, backend: str, precision: str, threads: int, device: Device
 ) -> SessionBase:
     refused: list[str] = []
     attempts = _attempts(package, backend, precision, device)
-    for place, (name, how, where) in enumerate(attempts):
+    for name, how, where in attempts:
         try:
             tried = _backend(name)
             why_not = tried.refusal(package, how, where)
             if why_not is None:
                 session = tried.load(package, how, where, threads)
-                _explain(session, place, refused, backend, precision)
+                session.choice = _explained(session.choice, refused, backend, precision)
+                if session.choice.fell_back:
+                    session.note(str(session.choice))
                 return session
         except ModelLoadError:
             raise  # a damaged model is damaged everywhere
@@ -120,7 +177,7 @@ def _attempts(
     package: ModelPackage, backend: str, precision: str, device: Device
 ) -> list[tuple[str, str, Device]]:
     """Return `(backend, precision, device)` to try, best first; the last one always works."""
-    has_gpu = device != "cpu" and bool(gpu_names() or has_metal())
+    has_gpu = _has_gpu(device)
     int8 = package.card.precision == "int8"
     how = "int8" if int8 else precision
     order: list[tuple[str, str, Device]] = []
@@ -144,26 +201,24 @@ def _attempts(
     return list(dict.fromkeys(order))
 
 
+def _has_gpu(device: Device) -> bool:
+    return device != "cpu" and bool(gpu_names() or has_metal())
+
+
 def _backend(name: str) -> Backend:
     module = importlib.import_module(f"wetgate.backends.{name}")
     made: Backend = getattr(module, _CLASSES[name])()
     return made
 
 
-def _explain(
-    session: SessionBase, place: int, refused: list[str], backend: str, precision: str
-) -> None:
-    """Put what was asked for and could not be had in front of the session's own reason."""
+def _explained(choice: Choice, refused: list[str], backend: str, precision: str) -> Choice:
+    """Put what was asked for and could not be had behind the choice's own reason."""
     if not refused:
-        return
+        return choice
     asked = " ".join(word for word in (backend if backend != "auto" else "", precision) if word)
-    choice = session.choice
     fell_back = (backend not in ("auto", choice.backend)) or choice.precision != precision
-    session.choice = replace(
+    return replace(
         choice,
         fell_back=fell_back or choice.fell_back,
-        reason=f"asked for {asked}: {'; '.join(refused)}; so {choice.backend} {choice.precision} "
-        f"on {choice.device}: {choice.reason}",
+        reason=f"{choice.reason}; asked for {asked}, but {'; '.join(refused)}",
     )
-    if session.choice.fell_back:
-        session.note(f"{session.card.name}: {session.choice.reason}")

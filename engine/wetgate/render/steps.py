@@ -10,6 +10,7 @@ from wetgate.operators.base import Operator, Provenance, UsesModels
 from wetgate.recipe import Recipe
 from wetgate.render.options import HIGHEST_CLASS, JobOptions
 from wetgate.render.plan import Fallback, ModelFacts
+from wetgate.render.resting import at_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,8 @@ class Settled:
     """The operators that will run, and what is to be known about them.
 
     Attributes:
-        models: of each step. fallbacks: steps that run without the network they asked for.
+        models: of each step. fallbacks: steps that run without the network they asked for, or
+            not at all.
     """
 
     operators: tuple[Operator, ...]
@@ -47,7 +49,8 @@ class Settled:
 def settle_steps(recipe: Recipe, operators: Sequence[Operator], options: JobOptions) -> Settled:
     """Choose the operator of each step under the policy, and prove the models it runs.
 
-    A step whose pixels the policy does not let in takes its classical path where it has one.
+    A step whose pixels the policy does not let in takes its classical path where it has one; one
+    of strength 0 runs nothing that its result does not need.
 
     Raises:
         RecipeError: a step makes what the policy does not let in and has no classical path.
@@ -56,8 +59,11 @@ def settle_steps(recipe: Recipe, operators: Sequence[Operator], options: JobOpti
     chosen: list[Operator] = []
     models: list[tuple[ModelFacts, ...]] = []
     fallbacks: list[Fallback] = []
-    for index, asked in enumerate(operators):
+    for index, (step, asked) in enumerate(zip(recipe.steps, operators, strict=True)):
         operator = asked
+        if step.strength == 0:
+            operator, resting = at_rest(asked)
+            fallbacks.append(Fallback(index, operator.spec.name, resting))
         facts: tuple[ModelFacts, ...] = ()
         missing: ModelLoadError | None = None
         try:
@@ -73,7 +79,7 @@ def settle_steps(recipe: Recipe, operators: Sequence[Operator], options: JobOpti
                 raise
             reason, missing = "runs a network, whose pixels the policy keeps out", error
         if reason is not None:
-            classical = _classical(asked, options.policy)
+            classical = _classical(operator, options.policy)
             if classical is None:
                 raise missing or _refused(recipe, index, asked, reason, options.policy)
             operator, facts = classical, _models_of(index, classical)

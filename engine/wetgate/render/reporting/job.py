@@ -91,7 +91,7 @@ def gather(report: JobReport, plan: Plan, options: JobOptions) -> ReportData:
         rows=[_row(f, records.get(f.number), plan) for f in _by_number(report.frames)],
         shots=[
             ShotRow(str(s.shot + 1), str(s.frames), s.share_text, s.text)
-            for s in summarize(report.frames, _shots(report))
+            for s in summarize(report.frames, _shots(report), report.networks)
         ],
         losses=plan.losses,
         warnings=[*plan.warnings, *report.warnings, *trouble],

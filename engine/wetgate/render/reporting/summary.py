@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wetgate.io.ranges import FrameRange
 from wetgate.render.events import FrameReport
+from wetgate.render.networks import NetworkUse
 from wetgate.render.windows import Shots
 
 NETWORK_OFF = "network switched off"
@@ -40,8 +41,15 @@ class ShotNote:
         return f"frames {self.frames}: {self.text}{where}"
 
 
-def summarize(frames: Sequence[FrameReport], shots: Shots) -> tuple[ShotNote, ...]:
-    """Group remarks by shot, in the order of the frames; a remark is told once a shot."""
+def summarize(
+    frames: Sequence[FrameReport], shots: Shots, networks: Sequence[NetworkUse] = ()
+) -> tuple[ShotNote, ...]:
+    """Group remarks by shot, in the order of the frames; a remark is told once a shot.
+
+    Args:
+        networks: told beside the remarks; a remark on what runs one is then left out.
+    """
+    told = tuple(f": {use.choice}" for use in networks)
     found: dict[tuple[int, str], list[int]] = {}
     off: dict[int, list[tuple[int, float]]] = {}
     for frame in sorted(frames, key=lambda f: f.number):
@@ -49,6 +57,8 @@ def summarize(frames: Sequence[FrameReport], shots: Shots) -> tuple[ShotNote, ..
         if frame.network_off:
             off.setdefault(shot, []).append((frame.number, frame.network_off))
         for text in frame.notes:
+            if text.endswith(told):
+                continue
             found.setdefault((shot, text), []).append(frame.number)
     notes = [
         ShotNote(
