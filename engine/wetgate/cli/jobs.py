@@ -302,7 +302,7 @@ def _summary(report: JobReport, page: Path | None, output: Output) -> None:
         output.line(f"  frame {frame.number} failed: {frame.error}")
     for use in report.networks:
         output.line(f"  network {use}")
-    for note in summarize(report.frames, Shots()):
+    for note in summarize(report.frames, Shots(), report.networks):
         output.line(f"  {note}")
     if report.cancelled:
         output.line("stopped on request; run it again with --resume to go on")
@@ -356,6 +356,7 @@ def show_plan(plan: Plan, output: Output) -> None:
             ("output space", plan.output_space),
             ("config", plan.config),
             *([("model", str(model)) for model in plan.models] or [("models", "none")]),
+            *(("runs on", str(use)) for use in plan.networks),
             *(("instead", str(fallback)) for fallback in plan.fallbacks),
             ("disk", f"{format_bytes(plan.disk_bytes)} of {format_bytes(plan.free_bytes)} free"),
             ("scratch", format_bytes(plan.scratch_bytes) if plan.scratch_bytes else ""),

@@ -309,21 +309,6 @@ class ChoosesBackend(Protocol):
 
 
 @runtime_checkable
-class ChoosesBackend(Protocol):
-    """An operator that is told what shall run its networks; see `wetgate.backends`."""
-
-    @property
-    def backend(self) -> str:
-        """Return the name of the backend that is asked for."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """Return the precision that is asked for."""
-        ...
-
-
-@runtime_checkable
 class Resamples(Protocol):
     """An operator that changes the size and also knows the plain way to do so.
 

@@ -42,7 +42,7 @@ from wetgate.render.fix_sink import FixSink
 from wetgate.render.locking import claim_frames
 from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
-from wetgate.render.networks import networks_used
+from wetgate.render.networks import networks_foreseen, networks_used
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
 from wetgate.render.plan import Plan
@@ -86,12 +86,13 @@ def plan_job(options: JobOptions) -> Plan:
         if not job.steps:
             return job.plan
         seconds = probe_seconds(job)
+        plan = replace(job.plan, networks=networks_foreseen(job.steps))
     finally:
         job.close()
     if seconds is None:
-        return job.plan
+        return plan
     seconds += codec_seconds(job.clip, job.write_options.format, len(job.wanted))
-    return replace(job.plan, seconds=seconds, seconds_from=f"a probe on {PROBE_SIDE} px")
+    return replace(plan, seconds=seconds, seconds_from=f"a probe on {PROBE_SIDE} px")
 
 
 def run_job(

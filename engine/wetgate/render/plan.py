@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from wetgate.render.networks import NetworkUse
+
 _WEIGHTS = (".onnx", ".safetensors")
 
 
@@ -71,6 +73,7 @@ class Plan:
         seconds_from: where the estimate comes from.
         input_space, output_space: OCIO names; space_decision says how the first was found.
         models: trained models that will run. fallbacks: steps that run otherwise than asked.
+        networks: what runs each of the models, and why; told by `plan_job` alone.
         planes: where class, origin and fix of every pixel are written: sidecar, layers or none.
         losses: metadata that the output cannot carry.
     """
@@ -108,6 +111,7 @@ class Plan:
     seconds_from: str
     models: tuple[ModelFacts, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()
+    networks: tuple[NetworkUse, ...] = ()
     planes: str = "none"
     losses: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
