@@ -169,7 +169,7 @@ def _stage_output(
                 for n, m in pixels.items()
             }
         before = [pixels[n] for n in used]
-    pairs = _pairs(stage, before or inputs, valid, analysis, facts)
+    survey, pairs = _surveys_of(stage, before or inputs, valid, analysis, facts)
     whole = Box.of_size(facts.width, facts.height)
     scale = stage.footprint.scale
     count = stage.footprint.planes or inputs[radius].shape[2]
@@ -192,7 +192,7 @@ def _stage_output(
             frame=whole,
             previous_classes=_cut_classes(said, region),
             planes={n: _cut([p], region)[0] for n, p in beside.get(number, {}).items()},
-            survey=here,
+            survey=survey,
         )
         x0, y0, x1, y1 = (int(edge * scale) for edge in (box.x0, box.y0, box.x1, box.y1))
         result = stage(window, analysis, facts)
@@ -238,23 +238,23 @@ class _Joined:
                 raise AssertionError(f"two records of fix {fix.number}: {fix}")
 
 
-def _pairs(
+def _surveys_of(
     stage: Stage,
     seen: Sequence[Pixels],
     valid: Sequence[bool],
     analysis: Analysis,
     facts: SourceFacts,
-) -> list[object | None]:
-    """Survey the middle frame against every other one that is there, as the engine does."""
+) -> tuple[object | None, list[object | None]]:
+    """Survey the middle frame, alone and against every other one that is there."""
     pairs: list[object | None] = [None] * len(seen)
     middle = len(seen) // 2
+    here = stage.survey_frame(seen[middle], analysis, facts)
     others = [k for k, ok in enumerate(valid) if ok and k != middle]
-    here = stage.survey_frame(seen[middle], analysis, facts) if others else None
     for k in others if here is not None else ():
         there = stage.survey_frame(seen[k], analysis, facts)
         if there is not None:
             pairs[k] = stage.survey_pair(here, there)
-    return pairs
+    return here, pairs
 
 
 def _cut_classes(
