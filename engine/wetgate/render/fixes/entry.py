@@ -102,13 +102,15 @@ class JobNote:
     """What the journal says of the job beside each frame.
 
     Attributes:
-        layer: of the source that is the picture. write: how frames are written.
+        layer: of the source that is the picture. write: how frames are written; with_layers:
+            with planes of provenance among their channels.
         context, recipe: digests as in the manifest.
         thresholds, versions: of the operator of each step; a threshold is None where it has none.
     """
 
     layer: str | None = None
     write: WriteOptions | None = None
+    with_layers: bool = False
     context: str = ""
     recipe: str = ""
     thresholds: Sequence[float | None] = ()
@@ -152,7 +154,7 @@ def make_entry(written: Written, note: JobNote) -> Entry:
         channels=tuple(written.channels),
         sample_type=written.sample_type,
         layer=note.layer,
-        write=write_facts(note.write or WriteOptions()),
+        write={**write_facts(note.write or WriteOptions()), "layers": note.with_layers},
         closed=written.not_comparable,
     )
     return Entry(fixes, frame, tiles)

@@ -18,7 +18,7 @@ from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
 from wetgate.model.errors import FrameReadError, InputError, UsageError, VerifyFailed
 from wetgate.model.frame import Frame
-from wetgate.render.fixes.beside import adopt, other_directory, refold
+from wetgate.render.fixes.elsewhere import adopt, copy_planes, other_directory, refold
 from wetgate.render.fixes.journal import State
 from wetgate.render.fixes.patch import NewFile, put, spans_of, write_verified
 from wetgate.render.fixes.replayed import OnFrame, Replayed, ReplayReport, Verdict, Way
@@ -87,6 +87,8 @@ def which_way(base: Restored) -> tuple[Way, str]:
             return "render", f"the journal does not know frame {number} as it is"
         if not state.frame.only_fixes:
             return "render", state.frame.closed or "other steps than repairs changed pixels"
+        if state.frame.write.get("layers"):
+            return "render", "the frames carry layers that the journal does not hold"
     return "journal", "all that differs from the scan belongs to a fix"
 
 
@@ -132,6 +134,7 @@ def _replay_frame(base: Restored, target: Restored, clip: SourceClip, state: Sta
         )
     tiles = base.journal.tiles(state.frame)
     frame = clip[number]
+    record = copy_planes(record, base, target)
     if tiles is not None:
         kept = [name for name in state.fixes if state.is_in_force(name)]
         frame = put(frame, state, spans_of(state, tiles, kept), tiles, tiles.after)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,13 +18,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgate.io.atomic import digest_file
 from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
 from wetgate.model.errors import UsageError
 from wetgate.model.frame import SampleType
 from wetgate.operators.base import Provenance
-from wetgate.render.fixes.beside import adopt, other_directory, refold
 from wetgate.render.fixes.codes import pixels_of
+from wetgate.render.fixes.custody import custody_of, put_layers, write_sidecar
+from wetgate.render.fixes.elsewhere import adopt, other_directory, refold
 from wetgate.render.fixes.journal import State
 from wetgate.render.fixes.lines import ChangeLine, Event
 from wetgate.render.fixes.patch import NewFile, put, spans_of, write_verified
@@ -134,37 +137,33 @@ def _change_frame(
     tiles = origin.journal.tiles(state.frame)
     assert tiles is not None  # a fix with pixels has them in the tile data
     at = spans_of(state, tiles, wanted)
+    custody = custody_of(tiles, at, number, applied=request.apply)
     frame = origin.read(number, state.frame.layer)
     frame = put(frame, state, at, tiles, tiles.after if request.apply else tiles.before)
+    frame = put_layers(frame, custody)
     if origin is not target:
         adopt(target, state, tiles)
-
-    def record(made: NewFile) -> None:
-        line = ChangeLine(
-            event=event,
-            frame=number,
-            fixes=tuple(wanted),
-            before=state.output,
-            output=made.digest,
-            samples=made.samples,
-            made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            wetgate=_version(),
-            by=request.by,
-            note=request.note,
+    with ExitStack() as stack:
+        kept, sidecar = write_sidecar(
+            stack, origin.records[number], origin.directory, target.directory, frame, custody
         )
-        target.journal.append(line)
-        reverted = state.reverted ^ frozenset(wanted)
-        after = _record(origin.records[number], state, reverted, tiles, made, frame.pixels.shape)
-        Journal(target.control).append(after)
 
-    made = write_verified(
-        frame,
-        path,
-        options=WriteOptions(file_name=path.name),
-        layer=state.frame.layer,
-        channels=state.frame.channels,
-        record=record,
-    )
+        def record(made: NewFile) -> None:
+            target.journal.append(_line(event, number, wanted, state, made, request))
+            reverted = state.reverted ^ frozenset(wanted)
+            after = _record(kept, state, reverted, tiles, made, frame.pixels.shape)
+            Journal(target.control).append(after)
+            if sidecar is not None:
+                sidecar.commit()
+
+        made = write_verified(
+            frame,
+            path,
+            options=WriteOptions(file_name=path.name),
+            layer=state.frame.layer,
+            channels=state.frame.channels,
+            record=record,
+        )
     return Changed(
         number=number,
         fixes=tuple(wanted),
@@ -175,11 +174,37 @@ def _change_frame(
     )
 
 
+def _line(
+    event: Event,
+    number: int,
+    ids: Sequence[str],
+    state: State,
+    made: NewFile,
+    request: Request,
+) -> ChangeLine:
+    return ChangeLine(
+        event=event,
+        frame=number,
+        fixes=tuple(ids),
+        before=state.output,
+        output=made.digest,
+        samples=made.samples,
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        wetgate=_version(),
+        by=request.by,
+        note=request.note,
+    )
+
+
 def _agree(target: Restored, record: FrameRecord, state: State) -> None:
     """Tell the manifest of a frame that got its name in a run that was killed after that."""
     if record.digest != state.output:
         nbytes = target.path(record.frame).stat().st_size
-        Journal(target.control).append(replace(record, digest=state.output, nbytes=nbytes))
+        record = replace(record, digest=state.output, nbytes=nbytes)
+        planes = target.directory / record.provenance_file
+        if record.provenance_file and planes.is_file():
+            record = replace(record, provenance=digest_file(planes))
+        Journal(target.control).append(record)
 
 
 def _record(
@@ -221,6 +246,7 @@ def _record(
         classes={str(key): n / total for key, n in sorted(counts.items()) if n > 0},
         generative=max(0, generative) / total,
         max_change=greatest,
+        fixed=sum(fix.applied for fix in state.fixes.values()) - len(reverted),
         notes=notes,
     )
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from wetgate.io.atomic import output_error, write_bytes_atomic
+from wetgate.io.atomic import digest_bytes, output_error, write_bytes_atomic
 from wetgate.io.sequence import same_file_tree
 from wetgate.model.errors import OutputError, TargetExists
 from wetgate.render.fixes.journal import State
 from wetgate.render.fixes.restored import Restored
 from wetgate.render.fixes.tiles import Tiles, save_tiles
-from wetgate.render.manifest import CONTROL, MANIFEST, Journal, fold
+from wetgate.render.manifest import CONTROL, MANIFEST, FrameRecord, Journal, fold
 
 
 def other_directory(base: Restored, out: Path, numbers: Sequence[int]) -> Restored:
@@ -47,6 +48,30 @@ def adopt(target: Restored, state: State, tiles: Tiles | None) -> None:
     if tiles is not None:
         save_tiles(journal.control / state.frame.tiles, tiles)
     journal.append(*state.fixes.values(), state.frame, *state.changes)
+
+
+def copy_planes(record: FrameRecord, base: Restored, target: Restored) -> FrameRecord:
+    """Copy the provenance planes of a frame; return its record, without them where they are gone.
+
+    They hold mattes that only a step knows, so that they cannot be made of the journal.
+
+    Raises:
+        DiskFull, OutputError: they cannot be written.
+    """
+    name = Path(record.provenance_file)
+    inside = Path(name.parent.name) / name.name
+    try:
+        data = (base.directory / inside).read_bytes()
+    except OSError:
+        data = b""
+    if not record.provenance_file or digest_bytes(data) != record.provenance:
+        return replace(record, provenance_file="", provenance="")
+    try:
+        (target.directory / inside).parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise output_error(error, target.directory / inside) from error
+    write_bytes_atomic(target.directory / inside, data)
+    return record
 
 
 def refold(control: Path, base: Restored) -> None:
