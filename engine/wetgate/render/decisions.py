@@ -12,13 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wetgate.model.errors import InputError
 from wetgate.operators.base import Analysis, Operator, TakesDecisions
 from wetgate.recipe.digest import canonical_json
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
+from wetgate.render.fixes.verdicts import load_verdicts
 from wetgate.render.fixing import labels_of
-
-DECISIONS_SCHEMA = "wetgate.decisions/1"
 
 _ID = re.compile(r"(?P<label>[^-]+)-(?P<fix>(?P<frame>-?\d+)-\d+-\d+)")
 
@@ -42,40 +40,14 @@ class DecisionsFile:
 
 
 def load_decisions(path: str | Path) -> DecisionsFile:
-    """Read a decisions file; keys that are not known here are left to whoever wrote them.
+    """Read a decisions file.
 
     Raises:
-        InputError: missing, of another schema, an id that is none, or one with two verdicts.
+        InputError: missing, of another schema, an unknown key, an id that is none, or one with
+            two verdicts.
     """
-    file = Path(path)
-    try:
-        document = json.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(error.strerror or str(error), path=file) from None
-    except ValueError as error:
-        raise InputError(f"not JSON: {error}", path=file) from None
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != DECISIONS_SCHEMA:
-        raise InputError(f"schema {schema!r}", path=file, expected=DECISIONS_SCHEMA)
-    accepted, rejected = (
-        _ids(document.get(name, []), name, file) for name in ("accepted", "rejected")
-    )
-    both = sorted(set(accepted) & set(rejected))
-    if both:
-        raise InputError(
-            f"{both[0]} is accepted and rejected", path=file, expected="one verdict on a fix"
-        )
-    return DecisionsFile(accepted, rejected)
-
-
-def _ids(value: object, name: str, file: Path) -> tuple[str, ...]:
-    listed = value if isinstance(value, list) else [value]
-    for text in listed:
-        if not isinstance(text, str) or _ID.fullmatch(text) is None:
-            raise InputError(
-                f"{name}: {text!r}", path=file, expected="ids of fixes, such as dirt-1001-345-210"
-            )
-    return tuple(sorted({str(text) for text in listed}))
+    verdicts = load_verdicts(Path(path))
+    return DecisionsFile(tuple(sorted(verdicts.accepted)), tuple(sorted(verdicts.rejected)))
 
 
 def unheard(decisions: DecisionsFile, operators: Sequence[Operator]) -> tuple[str, ...]:

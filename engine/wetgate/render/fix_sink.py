@@ -86,6 +86,10 @@ class FixSink(Protocol):
         """
         ...
 
+    def named(self, frame: int, digest: str) -> None:
+        """Take note that a frame has its name by now; must not fail."""
+        ...
+
 
 def samples_of(pixels: Pixels, sample_type: SampleType) -> Samples:
     """Return float32 samples as a file of that type holds them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from wetgate.model.errors import (
     InputError,
     WetgateError,
 )
+from wetgate.operators.base import TakesDecisions
 from wetgate.operators.registry import make_operator
 from wetgate.recipe.digest import canonical_json
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
@@ -39,6 +41,8 @@ from wetgate.render.events import (
 )
 from wetgate.render.executor import Executor
 from wetgate.render.fix_sink import FixSink
+from wetgate.render.fixes.entry import JobNote
+from wetgate.render.fixes.journal import FixJournal
 from wetgate.render.locking import claim_frames
 from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
@@ -306,7 +310,18 @@ def _planes_hold(job: Job, record: FrameRecord) -> bool:
 
 def _sinks(job: Job) -> tuple[FixSink, ...]:
     """Return who takes what became of each frame; nobody where no step repairs defects."""
-    return ()
+    if not any(isinstance(operator, TakesDecisions) for operator in job.operators):
+        return ()
+    note = JobNote(
+        layer=job.options.layer,
+        write=job.write_options,
+        with_layers=job.planes is not None and job.planes.layers,
+        context=job.context,
+        recipe=job.recipe_digest,
+        thresholds=[getattr(operator, "threshold", None) for operator in job.operators],
+        versions=[operator.spec.version for operator in job.operators],
+    )
+    return (FixJournal(job.control, note),)
 
 
 def _job_facts(job: Job) -> dict[str, object]:
@@ -334,9 +349,27 @@ def _job_facts(job: Job) -> dict[str, object]:
     }
 
 
+def _call_facts(options: JobOptions) -> dict[str, object]:
+    """Return what a replay must know of the call; files by their absolute paths."""
+
+    def place(named: object) -> str | None:
+        return None if named is None else os.path.abspath(str(named))
+
+    return {
+        "plate": place(options.plate),
+        "matte": place(options.matte),
+        "holdout": place(options.holdout),
+        "defects": place(options.defects),
+        "layer": options.layer,
+        "provenance": options.provenance,
+        "accept_noncommercial": options.allow_noncommercial,
+    }
+
+
 def _save_job(job: Job) -> None:
     plan = asdict(job.plan)
     plan["frame_rate"] = str(job.plan.frame_rate) if job.plan.frame_rate is not None else None
-    document = {"schema": "wetgate.job/1", **_job_facts(job), "plan": plan}
+    facts = {**_job_facts(job), "call": _call_facts(job.options)}
+    document = {"schema": "wetgate.job/1", **facts, "plan": plan}
     text = json.dumps(json.loads(canonical_json(document)), indent=1, sort_keys=True)
     write_bytes_atomic(job.control / "job.json", (text + "\n").encode("utf-8", "replace"))

@@ -136,6 +136,8 @@ class FrameWriter:
             if sidecar is not None:
                 sidecar.commit()
             atomic.commit()
+        for sink in self._sinks:
+            sink.named(record.frame, record.digest)
         return _report(record, target)
 
     def fail(

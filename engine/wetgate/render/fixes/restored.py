@@ -44,16 +44,17 @@ class Restored:
 
     @cached_property
     def facts(self) -> Mapping[str, object]:
-        """What the manifest says of the job; `job.json` where no run has come to its end."""
-        for name, part in ((MANIFEST, "job"), ("job.json", None)):
+        """What is on record of the job: of `job.json`, and of the manifest where both tell."""
+        known: dict[str, object] = {}
+        for name, part in (("job.json", None), (MANIFEST, "job")):
             try:
                 found = json.loads((self.control / name).read_text("utf-8"))
             except (OSError, ValueError):
                 continue
             found = found.get(part) if part is not None and isinstance(found, dict) else found
             if isinstance(found, dict):
-                return found
-        return {}
+                known |= found
+        return known
 
     @property
     def plate(self) -> str | None:
