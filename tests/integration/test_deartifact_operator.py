@@ -80,6 +80,7 @@ def _told(frames: Frames, abrupt: float = 0.15) -> Mapping[str, object]:
     error = float(np.sqrt(np.mean(np.square(wrong))))
     return {
         "error": error, "period": 8.0, "offset": [0, 0], "score": 20.0, "height": abrupt * error,
+        "step": 3.0 * error,
         "told": False,
     }  # fmt: skip
 

@@ -18,7 +18,13 @@ from wetgate.operators.deartifact.classical import (
     to_planes,
 )
 from wetgate.operators.deartifact.grid import block_basis, find_grid, grid_at, traces
-from wetgate.operators.deartifact.quality import MOST, features, quality_model, with_height
+from wetgate.operators.deartifact.quality import (
+    MOST,
+    features,
+    quality_model,
+    quantiser_step,
+    with_height,
+)
 
 Luma = NDArray[np.float32]
 
@@ -189,6 +195,18 @@ def test_abrupt_blocks_are_filtered_harder_and_believed() -> None:
     assert with_height(0.02, 0.0242) == pytest.approx(0.02 * 1.1**0.75)
     assert with_height(0.002, 0.0135) == pytest.approx(0.01)
     assert with_height(1.0, 2.0) == MOST
+
+
+@pytest.mark.parametrize("step", [0.05, 0.12])
+def test_the_step_of_the_quantiser_is_read_off_the_samples(step: float) -> None:
+    frames = [np.rint(255 * coded(photograph(k), step, (3, 6))) / 255 for k in (3, 4)]
+    assert quantiser_step(frames, (3, 6)) == pytest.approx(step, rel=0.04)
+    assert quantiser_step(frames, (0, 0)) < 0.4 * step
+    assert quantiser_step([np.full((64, 64), 0.4, np.float32)], (0, 0)) == 0.0
+    # The step counts where blocks end abruptly, and never for less than the error does.
+    assert strength_for(1.0, 6.0).drop == pytest.approx(0.65 * 6.0)
+    assert strength_for(1.0, 1.0).drop == strength_for(1.0, 2.0).drop < strength_for(1.0).drop
+    assert strength_for(0.2, 6.0) == strength_for(0.2)
 
 
 def test_a_grid_that_is_known_is_taken_where_it_is_said_to_be() -> None:

@@ -57,12 +57,17 @@ _NEAR = 8
 
 
 _ABRUPT = (0.1, 0.3, 0.5, 0.8)
-_DROP = (1.5, 1.0, 1.0, 2.5)
-_DROP_HARD = (2.0, 2.0, 2.0, 3.0)
+_DROP = (1.5, 1.0, 1.0)
+_DROP_HARD = 2.0
+_DROP_ABRUPT, _DROP_STEP, _HARDER = 1.8, 0.65, 1.2
+"""Where blocks end abruptly: least drop in errors, drop in quantiser steps, and the hard one."""
+_DROP_BLIND = 2.5
+"""The drop there in errors when the step is not known."""
 _SHARE = (0.0, 1.0, 1.0, 1.0)
 _START = (1.3, 1.3, 1.3, 1.1)
 _FULL = (1.8, 1.8, 1.8, 1.3)
 """By how abrupt blocks end; tuned on coded clips of generated pictures and photographs."""
+_HIDDEN = 6.0
 UNKNOWN = 0.2
 """How abrupt blocks are taken to end where nothing is known of their borders."""
 
@@ -81,21 +86,31 @@ class Strength:
     drop: float
     drop_hard: float
     evening: Evening
+    hidden: float
     agree: float = 0.7
-    hidden: float = 6.0
 
 
-def strength_for(abrupt: float) -> Strength:
+def strength_for(abrupt: float, step: float = 0.0) -> Strength:
     """Return the strength for blocks that end so abruptly.
 
     Args:
         abrupt: mean excess of the gradient's jump at borders / RMS error of coding.
+        step: quantiser's step at low frequencies / RMS error of coding; 0 where not known. How
+            far it is from the error depends on the picture: what was coded of a rich one errs by
+            0.3 steps, most of a plain one was not coded at all.
     """
-    drop, hard, share, start, full = (
-        float(np.interp(abrupt, _ABRUPT, curve))
-        for curve in (_DROP, _DROP_HARD, _SHARE, _START, _FULL)
+    last = max(_DROP_ABRUPT, _DROP_STEP * step) if step > 0.0 else _DROP_BLIND
+
+    def at(curve: tuple[float, ...]) -> float:
+        return float(np.interp(abrupt, _ABRUPT, curve))
+
+    drop = at((*_DROP, last))
+    return Strength(
+        drop=drop,
+        drop_hard=at((_DROP_HARD,) * 3 + (_HARDER * last,)),
+        hidden=max(_HIDDEN, 1.5 * drop),
+        evening=Evening(share=at(_SHARE), start=at(_START), full=at(_FULL)),
     )
-    return Strength(drop=drop, drop_hard=hard, evening=Evening(share=share, start=start, full=full))
 
 
 def to_planes(pixels: NDArray[np.float32]) -> Planes:

@@ -31,7 +31,7 @@ from wetgate.operators.deartifact.classical import (
     to_planes,
 )
 from wetgate.operators.deartifact.grid import BLOCK, LEAST_SIZE, find_grid, grid_at, traces
-from wetgate.operators.deartifact.quality import LEAST, estimate_error
+from wetgate.operators.deartifact.quality import LEAST, estimate_error, quantiser_step
 from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
 
 MODEL = "wg-deartifact"
@@ -119,8 +119,8 @@ class DeartifactOperator:
 
         Returns:
             `error`: RMS error of luma, 0 where no grid was found; `period`, `offset` (x, y),
-            `score` and `height` of the grid, see `grid.BlockGrid`; `told`: whether the grid comes
-            from `blocks`.
+            `score` and `height` of the grid, see `grid.BlockGrid`; `step`: see
+            `quality.quantiser_step`; `told`: whether the grid comes from `blocks`.
         """
         told = _corner(self.blocks)
         if min(facts.width, facts.height) < LEAST_SIZE:
@@ -141,6 +141,7 @@ class DeartifactOperator:
             "offset": [int(v) for v in grid.offset],
             "score": round(float(grid.score), 3),
             "height": float(grid.height),
+            "step": quantiser_step(luma, grid.offset) if grid.is_whole else 0.0,
             "told": told is not None,
         }
 
@@ -160,6 +161,7 @@ class _Coding:
 
     error: float
     abrupt: float
+    step: float
     offset: tuple[int, int] | None
 
 
@@ -171,7 +173,8 @@ def _coding(analysis: Analysis, strength: float) -> _Coding | None:
     x, y = cast(Sequence[int], analysis["offset"])
     whole = cast(float, analysis["period"]) in (4.0, 8.0, 16.0)
     abrupt = cast(float, analysis["height"]) / error if whole else UNKNOWN
-    return _Coding(error * strength, abrupt, (x, y) if whole else None)
+    step = cast(float, analysis["step"]) / error
+    return _Coding(error * strength, abrupt, step, (x, y) if whole else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,7 @@ class _Classical(_Flowing):
         frames = [
             to_planes(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
         ]
-        how = strength_for(coding.abrupt)
+        how = strength_for(coding.abrupt, coding.step)
         change = classical.restore(window, frames, coding.error, coding.offset, how)
         tile = window.tile.within(window.region)
         moved: Pixels = source + change_to_pixels(change[:, tile[0], tile[1]])

@@ -34,6 +34,10 @@ _SAY = 0.75
 _USUAL = 1.1
 """Jump / error of JPEG; 0.5-1.35 in the clips looked at."""
 _MOST_ABRUPT = 1.35
+_LOW = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
+_SOME, _SMALLEST, _ENOUGH = 3.0, 0.08, 12
+"""Samples over so many codes are not rounding; which quantile of them is one step; how many of
+them a frame must have."""
 LEAST, MOST = 0.3 / _CODES, 16.0 / _CODES
 """Errors that the fit has seen; the estimate stays between them."""
 
@@ -102,14 +106,42 @@ def with_height(error: float, height: float) -> float:
     return float(np.clip(max(error, height / _MOST_ABRUPT), LEAST, MOST))
 
 
-def _spectrum(luma: _Luma, offset: tuple[int, int]) -> NDArray[np.float64]:
-    """Return log energy of each band, and the shares of its samples that are next to nothing."""
+def quantiser_step(frames: Sequence[_Luma], offset: tuple[int, int]) -> float:
+    """Return the quantiser's step at low frequencies, in the unit of the frames.
+
+    Each frame must have been coded by itself: the smallest samples that are not next to nothing
+    are then one step. After other codecs the result is some small figure.
+
+    Args:
+        offset: corner of the codec's blocks.
+
+    Returns:
+        The mean over the frequencies that tell, 0 where none does.
+    """
+    samples = np.concatenate([_samples(f, offset) for f in frames])
+    steps = []
+    for row, column in _LOW:
+        seen = samples[:, row, column]
+        seen = seen[seen > _SOME]
+        if seen.size >= _ENOUGH * len(frames):
+            steps.append(float(np.quantile(seen, _SMALLEST)))
+    return float(np.mean(steps)) / _CODES if steps else 0.0
+
+
+def _samples(luma: _Luma, offset: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the absolute 8x8 DCT samples of all whole blocks, in 8-bit codes."""
     x, y = offset[0] % BLOCK, offset[1] % BLOCK
     rows, columns = (luma.shape[0] - y) // BLOCK, (luma.shape[1] - x) // BLOCK
     whole = luma[y : y + BLOCK * rows, x : x + BLOCK * columns].astype(np.float32)
     blocks = whole.reshape(rows, BLOCK, columns, BLOCK).transpose(0, 2, 1, 3)
     basis = block_basis()
-    samples = np.abs(basis @ blocks @ basis.T).reshape(-1, BLOCK, BLOCK) * np.float32(_CODES)
+    samples: NDArray[np.float32] = np.abs(basis @ blocks @ basis.T).reshape(-1, BLOCK, BLOCK)
+    return samples * np.float32(_CODES)
+
+
+def _spectrum(luma: _Luma, offset: tuple[int, int]) -> NDArray[np.float64]:
+    """Return log energy of each band, and the shares of its samples that are next to nothing."""
+    samples = _samples(luma, offset)
     order = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
     figures: list[float] = []
     for low, high in _BANDS:
