@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from wetgate.train.nets import Net
 from wetgate.train.task import Batch, Planes, Task, TrainingRecipe
@@ -165,7 +166,7 @@ def _tensor(planes: Planes, device: str) -> Tensor:
 
 
 def _loss(net: Net, batch: Batch, device: str, half: bool) -> Tensor:
-    """Return the mean Charbonnier loss of `base + correction` against the target."""
+    """Return the mean loss of `base + correction` against the target: Charbonnier, or binary."""
     with torch.autocast(device, torch.bfloat16, enabled=half):
         change = net(_tensor(batch.x, device))
     change = change.float()
@@ -174,8 +175,12 @@ def _loss(net: Net, batch: Batch, device: str, half: bool) -> Tensor:
         change = torch.maximum(torch.minimum(change, limit), -limit)
     if batch.unit is not None:
         change = change * torch.from_numpy(batch.unit).to(device)
-    error = _tensor(batch.base, device) + change - _tensor(batch.target, device)
-    loss = torch.sqrt(error * error + _SOFT * _SOFT)
+    base, target = _tensor(batch.base, device), _tensor(batch.target, device)
+    if batch.binary:
+        loss = functional.binary_cross_entropy_with_logits(base + change, target, reduction="none")
+    else:
+        error = base + change - target
+        loss = torch.sqrt(error * error + _SOFT * _SOFT)
     if batch.weight is not None:
         loss = loss * torch.from_numpy(batch.weight).to(device)
     return loss.mean()

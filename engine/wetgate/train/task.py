@@ -41,6 +41,8 @@ class Batch:
         weight: `(n, 1, 1, 1)` factor on the loss of each picture, or None for 1.
         limit: bound on what the network returns either way, one or `(n, c, h, w)`, or None.
         unit: `(n, c, h, w)` or `(n, 1, 1, 1)` what its output is multiplied with, or None for 1.
+        binary: whether base and correction are logits and the target is 0 or 1; the loss is then
+            the cross entropy.
     """
 
     x: Planes
@@ -49,6 +51,7 @@ class Batch:
     weight: Planes | None = None
     limit: float | Planes | None = None
     unit: Planes | None = None
+    binary: bool = False
 
     def change(self, output: Planes) -> Planes:
         """Return the correction that an output of the network stands for."""

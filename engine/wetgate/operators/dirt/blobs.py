@@ -154,8 +154,8 @@ def _components(confidence: Plane, smallest: int) -> tuple[NDArray[np.int32], in
         return nothing
     side = 2 * _GAP + 1
     joined = cv2.dilate(grown, np.ones((side, side), np.uint8))
-    count, labels = cv2.connectedComponents(joined, connectivity=8, ltype=cv2.CV_32S)
-    labels = np.where(grown > 0, np.asarray(labels, np.int32), np.int32(0))
+    count, found = cv2.connectedComponents(joined, connectivity=8, ltype=cv2.CV_32S)
+    labels = np.where(grown > 0, np.asarray(found, np.intp), 0)
     y, x = np.nonzero(labels)
     of = labels[y, x]
     area = np.bincount(of, minlength=count)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from wetgate.operators.base import Window
 from wetgate.operators.dirt.features import Evidence, around, sampled
 
-LEAST_SPIKE = 2.5
-"""Deviations from which a pixel is looked at."""
+LEAST = 4.5, 2.8, 3.5
+"""Deviations from which a pixel is looked at: by itself, smoothed, in the wide mean."""
 MOST_CONFIDENT = 0.999
 """Of what is only seen; 1 is for what an infra-red channel or a person's map says."""
 _KNEE = 3.0
@@ -27,8 +27,8 @@ _NEAR, _WIDE = 1, 7
 _GRAIN_OF_RESULT = 4096.0
 
 PIXEL_FEATURES = (
-    "spike", "rank", "smooth", "spike_all", "disagreement", "texture", "trust", "evenness",
-    "crowd", "support", "both sides",
+    "middle", "smooth", "wide", "spike", "rank", "spike_all", "disagreement", "texture", "trust",
+    "evenness", "crowd", "support", "both sides",
 )  # fmt: skip
 
 Float = NDArray[np.float64]
@@ -98,7 +98,9 @@ class Suspects:
 
 def suspects(window: Window, seen: Evidence) -> Suspects:
     """Return the pixels of the frame that stand out, with their features."""
-    loud = (np.abs(seen.smooth) >= LEAST_SPIKE) | (np.abs(seen.spike) >= 2 * LEAST_SPIKE)
+    loud = np.abs(seen.mid) >= LEAST[0]
+    loud |= np.abs(seen.smooth) >= LEAST[1]
+    loud |= (np.abs(seen.wide) >= LEAST[2]) & (np.abs(seen.mid) >= 1.0)
     loud[_outside(window)] = False
     y, x = np.nonzero(loud)
     nearest = [n for n in seen.neighbors if n.distance in seen.nearest]
@@ -111,19 +113,21 @@ def suspects(window: Window, seen: Evidence) -> Suspects:
     own = window.center[y, x]
     mean = background / np.maximum(weight, np.float32(1))
     background = np.asarray(np.where(weight > 0, mean, own), np.float32)
-    sign = np.where(seen.smooth[y, x] != 0, np.sign(seen.smooth[y, x]), np.sign(seen.spike[y, x]))
+    sign = np.where(seen.mid[y, x] > 0, np.float32(1), np.float32(-1))
     change = sign[:, None] * (own - background)
-    size = np.abs(seen.spike[y, x]).astype(np.float64)
-    capped = np.minimum(np.rint(np.abs(seen.spike) * np.float32(16)), np.float32(128))
+    size = np.abs(seen.mid[y, x]).astype(np.float64)
+    capped = np.minimum(np.rint(np.abs(seen.smooth) * np.float32(16)), np.float32(128))
     crowd = around(capped, _WIDE)[y, x] / 128.0
     support = around(loud.astype(np.float32), _NEAR)[y, x]
     texture = np.minimum(seen.texture[y, x], 1000.0).astype(np.float64)
     apart = seen.disagreement[y, x].astype(np.float64)
     features = (
         _bounded(size),
-        _bounded(np.abs(seen.rank[y, x])),
-        _bounded(np.abs(seen.smooth[y, x])),
-        _bounded(np.abs(seen.spike_all[y, x])),
+        _bounded(sign * seen.smooth[y, x]),
+        _bounded(sign * seen.wide[y, x]),
+        _bounded(sign * seen.spike[y, x]),
+        _bounded(sign * seen.rank[y, x]),
+        _bounded(sign * seen.spike_all[y, x]),
         apart / (apart + size + 1.0),
         texture / (texture + size + 1.0),
         seen.trust[y, x].astype(np.float64),
@@ -148,7 +152,7 @@ def rounded(confidence: Float) -> NDArray[np.float32]:
 
 def _bounded(values: NDArray[np.floating]) -> Float:
     wide = values.astype(np.float64)
-    return np.asarray(wide / (wide + _KNEE))
+    return np.asarray(wide / (np.abs(wide) + _KNEE))
 
 
 def _evenness(change: NDArray[np.float32]) -> Float:

@@ -34,7 +34,7 @@ from wetgate.operators.dirt.net import NetChoice, refined
 PICTURE = slice(0, 3)
 """Planes of the provisional picture; of a gray frame all three are alike."""
 SPIKE, CONFIDENCE, TRUST = 3, 4, 5
-"""Planes: deviations of noise by which a px is brighter than what both neighbors show; 0-1 how
+"""Planes: deviations of noise by which a px is brighter than the middle of its neighbors; 0-1 how
 likely it is dirt, 1 exactly where a map told so; 0-1 how far motion can be trusted there."""
 PLANES = 6
 
@@ -113,7 +113,7 @@ class Detect:
                 logit, notes = refined(self.nets, window, seen, found, logit)
             confidence = np.zeros(window.center.shape[:2], np.float32)
             confidence[found.y, found.x] = rounded(probability(logit))
-            planes[..., SPIKE] = np.where(seen.spike != 0, seen.spike, 0)
+            planes[..., SPIKE] = seen.mid
             planes[..., CONFIDENCE] = _of_polarity(confidence, seen, self.operator.polarity)
             planes[..., TRUST] = seen.trust
         _told(window, planes)
@@ -150,8 +150,7 @@ def _of_polarity(
 ) -> NDArray[np.float32]:
     if polarity in ("auto", "both"):
         return confidence
-    sign = np.where(seen.smooth != 0, seen.smooth, seen.spike)
-    wanted = sign > 0 if polarity == "bright" else sign < 0
+    wanted = seen.mid > 0 if polarity == "bright" else seen.mid < 0
     return np.where(wanted, confidence, np.float32(0))
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ MOST = 1000 * STEPS
 """Luma beyond a thousand deviations counts as that; 9 sums of 3 x 3 weights stay below 2**24."""
 HALO = REACH + 24
 """px of context: motion, the kernel of the warp, the widest neighborhood looked at."""
+WIDE = 3
+"""Reach of the wide mean, px."""
 _ABSENT = np.float32(1 << 20)
 
 Plane = NDArray[np.float32]
@@ -62,23 +65,28 @@ class Evidence:
     Attributes:
         luma: of the center, deviations.
         neighbors: those that exist, in the order of time.
+        mid: the difference from the middle of all neighbors: their mean without the least and the
+            largest where there are three or more. Signed: + where the center is brighter.
+        smooth, wide: `mid` under the 3 x 3 binomial and in the mean of 7 x 7 px, each in
+            deviations of what it makes of the noise.
         spike: least difference from the two nearest neighbors where both have one sign (SDIp),
-            signed: + where the center is brighter; else 0.
+            signed; else 0.
         spike_all: the same over all neighbors.
         rank: the excess over the range of 3 x 3 px of the nearest neighbors (ROD), signed.
-        smooth: as `spike`, of differences smoothed by the 3 x 3 binomial, in their deviations.
-        disagreement: of the two nearest neighbors with each other, smoothed.
-        texture: range of 3 x 3 px in the neighbor where it is least.
+        disagreement: range of the neighbors among each other, smoothed.
+        texture: range of 3 x 3 px in the nearest neighbor where it is least.
         trust: 0-1, that of the better of the two.
         sides: 0, 1 or 2: on how many sides in time there is evidence.
     """
 
     luma: Plane
     neighbors: tuple[Neighbor, ...]
+    mid: Plane
+    smooth: Plane
+    wide: Plane
     spike: Plane
     spike_all: Plane
     rank: Plane
-    smooth: Plane
     disagreement: Plane
     texture: Plane
     trust: Plane
@@ -155,35 +163,65 @@ def _compared(center: Plane, neighbors: tuple[Neighbor, ...], noise: ShotNoise) 
         if side:
             sides += np.logical_or.reduce([n.seen for n in side]).astype(np.uint8)
     binomial = np.array([0.25, 0.5, 0.25], np.float32)
-    smooth = [
-        np.asarray(cv2.sepFilter2D(n.difference, -1, binomial, binomial), np.float32)
-        for n in nearest
-    ]
-    deviation = np.float32(unit / np.sqrt(noise.low_variance))
     zero = np.zeros_like(center)
-    spread = zero
-    if len(nearest) == 2:
-        apart = np.where(
-            nearest[0].seen & nearest[1].seen,
-            np.abs(nearest[0].difference - nearest[1].difference),
-            zero,
-        )
-        spread = cv2.sepFilter2D(apart, -1, binomial, binomial) * unit
+    mid, spread = _middle(neighbors, zero)
+    smooth = cv2.sepFilter2D(mid, -1, binomial, binomial)
+    spread = np.asarray(cv2.sepFilter2D(spread, -1, binomial, binomial), np.float32)
+    low, lowest = _deviations(noise)
     ranges = [np.where(n.seen, n.below - n.above, _ABSENT) for n in nearest]
     texture = np.minimum.reduce(ranges) * unit if ranges else zero
     return Evidence(
         luma=center * unit,
         neighbors=neighbors,
+        mid=mid * unit,
+        smooth=np.asarray(smooth * np.float32(1.0 / (STEPS * low)), np.float32),
+        wide=around(mid, WIDE) * np.float32(1.0 / (STEPS * lowest)),
         spike=_agreed([n.difference for n in nearest], nearest) * unit,
         spike_all=_agreed([n.difference for n in neighbors], neighbors) * unit,
         rank=_beyond(nearest) * unit,
-        smooth=_agreed(smooth, nearest) * deviation,
-        disagreement=spread,
+        disagreement=spread * unit,
         texture=np.where(sides > 0, texture, zero),
         trust=np.maximum.reduce([n.trust for n in nearest]) if nearest else zero,
         sides=sides,
         nearest=tuple(n.distance for n in nearest),
     )
+
+
+def _middle(of: Sequence[Neighbor], zero: Plane) -> tuple[Plane, Plane]:
+    """Return the middle of the differences of all that are seen, and their range."""
+    if not of:
+        return zero, zero
+    count, total = zero.copy(), zero.copy()
+    least, most = np.full_like(zero, _ABSENT), np.full_like(zero, -_ABSENT)
+    for n in of:
+        count += n.seen
+        total += n.difference  # 0 where it is not seen
+        np.minimum(least, np.where(n.seen, n.difference, _ABSENT), out=least)
+        np.maximum(most, np.where(n.seen, n.difference, -_ABSENT), out=most)
+    many = count >= 3
+    inner = np.where(many, total - least - most, total)
+    share = np.where(many, count - 2, np.maximum(count, 1))
+    # Halves at most, with up to two frames on a side: exact.
+    middle = np.asarray(inner / share, np.float32)
+    return middle, np.asarray(np.where(count >= 2, most - least, zero), np.float32)
+
+
+@lru_cache(maxsize=8)
+def _responses() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the power that the binomial and the box pass at the DCT frequencies of 8 samples."""
+    phase = np.pi * np.arange(8) / 8
+    binomial = ((1.0 + np.cos(phase)) / 2.0) ** 2
+    side = 2 * WIDE + 1
+    half = np.where(phase > 0, phase / 2, 1.0)
+    box = np.where(phase > 0, (np.sin(side * half) / (side * np.sin(half))) ** 2, 1.0)
+    return np.outer(binomial, binomial), np.outer(box, box)
+
+
+def _deviations(noise: ShotNoise) -> tuple[float, float]:
+    """Return the deviations of luma noise under the binomial and in the box."""
+    spectrum = noise.spectrum[0].reshape(8, 8).astype(np.float64)
+    low, lowest = (float(np.sqrt(np.mean(spectrum * r))) for r in _responses())
+    return max(low, 1e-3), max(lowest, 1e-3)
 
 
 def _agreed(differences: Sequence[Plane], of: Sequence[Neighbor]) -> Plane:

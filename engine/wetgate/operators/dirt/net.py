@@ -26,7 +26,8 @@ INPUTS = (
     "difference from the second frame before, deviations",
     "difference from the second frame after, deviations",
     "excess over the neighbors' range, deviations",
-    "smoothed spike, deviations",
+    "smoothed difference from the middle of the neighbors, deviations",
+    "that difference in the mean of 7 x 7 px, deviations",
     "luma less its mean of 15 x 15 px, deviations",
     "disagreement of the neighbors, deviations",
     "trust in motion",
@@ -41,7 +42,8 @@ ENCODING = (
 )
 LIMIT = 8.0
 """Largest correction of the logit."""
-_QUIET = -8.0
+QUIET = -8.0
+"""Logit of what does not stand out."""
 _LOCAL = 7
 
 
@@ -81,7 +83,7 @@ class NetChoice:
 
 
 def net_planes(seen: Evidence, found: Suspects, logit: NDArray[np.float64]) -> Plane:
-    """Return what the network sees, `(12, h, w)` over the window's region."""
+    """Return what the network sees, `(13, h, w)` over the window's region."""
     planes = np.zeros((len(INPUTS), *seen.luma.shape), np.float32)
     slots = {-1: 0, 1: 1, -2: 2, 2: 3}
     for neighbor in seen.neighbors:
@@ -91,14 +93,15 @@ def net_planes(seen: Evidence, found: Suspects, logit: NDArray[np.float64]) -> P
             )
     planes[4] = _compressed(seen.rank)
     planes[5] = _compressed(seen.smooth)
+    planes[6] = _compressed(seen.wide)
     steps = np.rint(seen.luma * np.float32(STEPS))
-    planes[6] = _compressed((steps - around(steps, _LOCAL)) * np.float32(1.0 / STEPS))
-    planes[7] = _compressed(seen.disagreement)
-    planes[8] = seen.trust
-    planes[9] = 0.25 * _QUIET
-    planes[9, found.y, found.x] = 0.25 * np.clip(logit, _QUIET, -_QUIET)
-    planes[10, found.y, found.x] = found.features[PIXEL_FEATURES.index("evenness")]
-    planes[11] = 0.5 * seen.sides.astype(np.float32)
+    planes[7] = _compressed((steps - around(steps, _LOCAL)) * np.float32(1.0 / STEPS))
+    planes[8] = _compressed(seen.disagreement)
+    planes[9] = seen.trust
+    planes[10] = 0.25 * QUIET
+    planes[10, found.y, found.x] = 0.25 * np.clip(logit, QUIET, -QUIET)
+    planes[11, found.y, found.x] = found.features[PIXEL_FEATURES.index("evenness")]
+    planes[12] = 0.5 * seen.sides.astype(np.float32)
     return planes
 
 
@@ -118,7 +121,7 @@ def refined(
     origin = window.region.y0, window.region.x0
     change = apply_net(session, planes, origin=origin)[0]
     bounded = np.clip(change[found.y, found.x], -LIMIT, LIMIT).astype(np.float64)
-    return np.clip(logit, _QUIET, -_QUIET) + bounded, notes
+    return np.clip(logit, QUIET, -QUIET) + bounded, notes
 
 
 def _compressed(values: Plane) -> Plane:
