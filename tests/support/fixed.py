@@ -122,7 +122,8 @@ def make_fixed(
     for number in numbers:
         write_fixed(made, number, each, rng, only_fixes=only_fixes, operator=operator, kind=kind)
     first = plate / made.name(numbers[0])
-    call = {"plate": str(first.with_name("plate.%04d" + first.suffix))}
+    pattern = first.with_name("plate.%04d" + first.suffix)
+    call = {"plate": str(pattern), "source_directory": str(plate)}
     fold(made.out / CONTROL, {"job": {"call": call}})
     return made
 

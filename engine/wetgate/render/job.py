@@ -349,14 +349,16 @@ def _job_facts(job: Job) -> dict[str, object]:
     }
 
 
-def _call_facts(options: JobOptions) -> dict[str, object]:
+def _call_facts(job: Job) -> dict[str, object]:
     """Return what a replay must know of the call; files by their absolute paths."""
+    options = job.options
 
     def place(named: object) -> str | None:
         return None if named is None else os.path.abspath(str(named))
 
     return {
         "plate": place(options.plate),
+        "source_directory": place(job.clip.sequence.directory),
         "matte": place(options.matte),
         "holdout": place(options.holdout),
         "defects": place(options.defects),
@@ -369,7 +371,7 @@ def _call_facts(options: JobOptions) -> dict[str, object]:
 def _save_job(job: Job) -> None:
     plan = asdict(job.plan)
     plan["frame_rate"] = str(job.plan.frame_rate) if job.plan.frame_rate is not None else None
-    facts = {**_job_facts(job), "call": _call_facts(job.options)}
+    facts = {**_job_facts(job), "call": _call_facts(job)}
     document = {"schema": "wetgate.job/1", **facts, "plan": plan}
     text = json.dumps(json.loads(canonical_json(document)), indent=1, sort_keys=True)
     write_bytes_atomic(job.control / "job.json", (text + "\n").encode("utf-8", "replace"))

@@ -17,13 +17,18 @@ from wetgate.render.fixes.tiles import Tiles, save_tiles
 from wetgate.render.manifest import CONTROL, MANIFEST, FrameRecord, Journal, fold
 
 
-def other_directory(base: Restored, out: Path, numbers: Sequence[int]) -> Restored:
+def other_directory(
+    base: Restored, out: Path, numbers: Sequence[int], *, sources: Sequence[Path] = ()
+) -> Restored:
     """Return another directory that frames may be written to; makes it.
+
+    Args:
+        sources: directories of the scan, beside those on record.
 
     Raises:
         OutputError: it is the source's. TargetExists: it has frames of somebody else.
     """
-    if base.plate is not None and same_file_tree(Path(base.plate).parent, out):
+    if any(same_file_tree(source, out) for source in (*base.sources, *sources)):
         raise OutputError(
             "lies in the directory of the source",
             path=out,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
+from wetgate.io.sequence import find_sequence
 from wetgate.model.errors import FrameReadError, InputError, UsageError, VerifyFailed
 from wetgate.model.frame import Frame
 from wetgate.render.fixes.elsewhere import adopt, copy_planes, other_directory, refold
@@ -46,7 +47,7 @@ def replay(
         render: run the recipe even where the journal would do.
 
     Raises:
-        InputError: nothing on record, or the scan is not there.
+        InputError: nothing on record, or the scan is not there (`SequenceError`).
         OutputError, TargetExists: that directory cannot be written to.
         AnalysisStale, RecipeError: it would have to be rendered and cannot be as it was.
     """
@@ -66,7 +67,8 @@ def replay(
         way, why = "render", "asked for"
     if os.path.realpath(to) == os.path.realpath(directory):
         raise UsageError("is the output itself", path=to, expected="another directory")
-    target = other_directory(base, Path(to), base.numbers)
+    folder = find_sequence(source).directory
+    target = other_directory(base, Path(to), base.numbers, sources=[folder])
     if way == "journal":
         frames = _from_journal(base, target, source, tell)
     else:

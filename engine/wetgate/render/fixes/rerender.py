@@ -51,8 +51,7 @@ def recorded_options(base: Restored, out: Path, plate: str) -> JobOptions:
         InputError: the record does not say what was done.
     """
     facts = base.facts
-    call = facts.get("call")
-    call = call if isinstance(call, dict) else {}
+    call = base.call
     policy = str(facts.get("policy", "creative"))
     provenance = str(call.get("provenance") or "auto")
     if policy not in get_args(Policy) or provenance not in get_args(ProvenanceOutput):

@@ -57,11 +57,22 @@ class Restored:
         return known
 
     @property
+    def call(self) -> Mapping[str, object]:
+        """What is on record of the call that made it."""
+        found = self.facts.get("call")
+        return found if isinstance(found, dict) else {}
+
+    @property
     def plate(self) -> str | None:
         """The plate that it was made from, where that is on record."""
-        call = self.facts.get("call")
-        found = call.get("plate") if isinstance(call, dict) else None
+        found = self.call.get("plate")
         return found if isinstance(found, str) else None
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Directories of the scan, where they are on record."""
+        found = self.call.get("source_directory")
+        return (Path(found),) if isinstance(found, str) else ()
 
     @property
     def numbers(self) -> tuple[int, ...]:
