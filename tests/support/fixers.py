@@ -45,6 +45,7 @@ class Spots:
     """Inner stage: the picture and two planes more, the spot (+1, -1) and where it is doubted."""
 
     channels: int = 3
+    bright: float = 1.0
 
     @property
     def footprint(self) -> Footprint:
@@ -60,7 +61,7 @@ class Spots:
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         x = window.center[window.tile.within(window.region)]
-        spot = (x == 1).all(axis=-1) * 1.0 - (x == 0).all(axis=-1) * 1.0
+        spot = (x == np.float32(self.bright)).all(axis=-1) * 1.0 - (x == 0).all(axis=-1) * 1.0
         doubt = np.zeros(spot.shape)
         if "defects" in window.planes:
             doubt = 1.0 - window.planes["defects"][window.tile.within(window.region)][..., 0]
@@ -71,7 +72,7 @@ class Spots:
 class Mend:
     """Last stage: borrow behind bright spots, lift dark ones."""
 
-    provenance: Provenance = Provenance.BORROWED
+    only: str = ""
 
     @property
     def footprint(self) -> Footprint:
@@ -117,6 +118,8 @@ class Mend:
                 why = "" if named in verdicts.get("accepted", ()) else "no defect there"
             if not why and bright and not valid:
                 why = "no frame shows what is behind"
+            if not why and self.only == "dark" and bright:
+                why = "not asked for"
             made = here[at] if not why else np.zeros(out.shape[:2], bool)
             kind = Provenance.BORROWED if bright else Provenance.REEXPOSED
             out[made] = behind[made] if bright else out[made] + LIFT
@@ -160,6 +163,7 @@ class Mender:
     working: WorkingSpace = "source"
     name: str = "mend"
     channels: int = 3
+    bright: float = 1.0
     last: Stage = field(default_factory=Mend)
     provenance: Provenance = Provenance.BORROWED
 
@@ -176,7 +180,7 @@ class Mender:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return Spots(self.channels), self.last
+        return Spots(self.channels, self.bright), self.last
 
     def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
         return {"frames": len(frames)}

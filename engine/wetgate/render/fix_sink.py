@@ -23,6 +23,9 @@ Samples = NDArray[Any]
 class WrittenFixes:
     """One frame as it was written and read back, not yet under its name.
 
+    `before` and `after` read planes of the engine that are its own again once `FixSink.take`
+    returns.
+
     Attributes:
         frame: its number. file: the name it will have. digest: of the written file.
         source_file, source_digest: of the source frame.
