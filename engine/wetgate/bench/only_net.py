@@ -12,9 +12,8 @@ from wetgate.operators.base import (
     Analysis,
     Footprint,
     FrameReader,
-    FrameSurvey,
+    NoSurveys,
     OperatorSpec,
-    PairSurvey,
     Pixels,
     Provenance,
     SourceFacts,
@@ -23,7 +22,7 @@ from wetgate.operators.base import (
 
 
 @dataclass(frozen=True, slots=True)
-class OnlyNet:
+class OnlyNet(NoSurveys):
     """Adds what a network makes of the pixels, repeated until it has all its planes.
 
     Attributes:
@@ -57,16 +56,6 @@ class OnlyNet:
     def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
         """Measure nothing."""
         return {}
-
-    def survey_frame(
-        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
-    ) -> FrameSurvey | None:
-        """Need no survey."""
-        return None
-
-    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
-        """Give nothing; never called."""
-        return None
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         """Return the pixels of the tile with the network's output added in float32."""

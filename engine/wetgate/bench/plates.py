@@ -18,10 +18,9 @@ from wetgate.operators.base import (
     Analysis,
     Footprint,
     FrameReader,
-    FrameSurvey,
+    NoSurveys,
     Operator,
     OperatorSpec,
-    PairSurvey,
     Pixels,
     Provenance,
     SourceFacts,
@@ -33,7 +32,7 @@ _TOP = np.float32(1023)
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(NoSurveys):
     """Returns what it is given: all that is left to measure is the engine."""
 
     @property
@@ -60,16 +59,6 @@ class Nothing:
     def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
         """Measure nothing."""
         return {}
-
-    def survey_frame(
-        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
-    ) -> FrameSurvey | None:
-        """Need no survey."""
-        return None
-
-    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
-        """Give nothing; never called."""
-        return None
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels:
         """Return the very pixels of the window."""
