@@ -14,10 +14,12 @@ from wetgate.weights import (
     BrokenPackage,
     DataRecord,
     ModelCard,
+    ModelPackage,
     QualityRecord,
     TrainingRecord,
     find_model,
     list_models,
+    recall_model,
     scan_models,
     write_package,
 )
@@ -183,3 +185,41 @@ class TestLibrary:
         write_package(models / "small-net", CARD, {"model.onnx": b"new"}, overwrite=True)
         assert find_model("small-net").read("model.onnx") == b"new"
         assert sorted(os.listdir(models)) == ["small-net"]
+
+
+class TestRecall:
+    """Looked up for every tile, so proved once; and never taken for what it is no longer."""
+
+    def test_files_are_proved_once(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_package(models / "small-net", CARD, {"model.onnx": b"1"})
+        proved: list[Path] = []
+        verify = ModelPackage.verify
+        monkeypatch.setattr(
+            ModelPackage, "verify", lambda self: (proved.append(self.folder), verify(self))[1]
+        )
+        first = recall_model("small-net")
+        assert all(recall_model("small-net") is first for _ in range(5))
+        assert proved == [models / "small-net"]
+
+    def test_another_card_is_found(self, models: Path) -> None:
+        write_package(models / "small-net", CARD, {"model.onnx": b"1"})
+        before = recall_model("small-net")
+        other = replace(CARD, halo=CARD.halo + 1)
+        write_package(models / "small-net", other, {"model.onnx": b"2"}, overwrite=True)
+        assert recall_model("small-net").card.halo == before.card.halo + 1
+
+    def test_another_folder_of_models_is_another_question(
+        self, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_package(models / "small-net", CARD, {"model.onnx": b"1"})
+        assert recall_model("small-net").folder == models / "small-net"
+        monkeypatch.setenv("WETGATE_MODELS", str(tmp_path / "none"))
+        with pytest.raises(ModelLoadError, match="small-net"):
+            recall_model("small-net")
+
+    def test_a_model_that_is_gone_is_missed(self, models: Path) -> None:
+        made = write_package(models / "small-net", CARD, {"model.onnx": b"1"})
+        recall_model("small-net")
+        (made.folder / "card.json").unlink()
+        with pytest.raises(ModelLoadError, match="small-net"):
+            recall_model("small-net")

@@ -20,7 +20,7 @@ from wetgate.backends.base import (
 )
 from wetgate.backends.gpu import gpu_names, has_metal
 from wetgate.model.errors import BackendError, ModelLoadError, UsageError
-from wetgate.weights.library import ModelPackage, find_model
+from wetgate.weights.library import ModelPackage, recall_model
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def load_session(
 
     What cannot be had is replaced by the nearest thing that can, down to ONNX Runtime in float32
     on the CPU; `session.choice` says which it is and why. Fast enough to be called for every
-    tile when it is given a `ModelPackage`; a name is looked up, and its card read, each time.
+    tile.
 
     Args:
         package: a package, its name or its folder.
@@ -72,7 +72,7 @@ def load_session(
         raise UsageError(f"no backend {backend!r}", expected=f"one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise UsageError(f"no precision {precision!r}", expected=f"one of {', '.join(PRECISIONS)}")
-    found = package if isinstance(package, ModelPackage) else find_model(package)
+    found = package if isinstance(package, ModelPackage) else recall_model(package)
     key = _key(found, backend, precision, threads, device)
     with _lock:
         session = _sessions.get(key)

@@ -127,6 +127,34 @@ def find_model(name_or_path: str | Path) -> ModelPackage:
     return package
 
 
+def recall_model(name_or_path: str | Path) -> ModelPackage:
+    """Return what `find_model` does, proved anew only when its card is another file than it was.
+
+    For whoever asks for every tile: reading a card and proving its files takes milliseconds.
+
+    Raises:
+        ModelLoadError: as `find_model`.
+    """
+    key = str(name_or_path), user_folder(), shipped_folder()
+    package, stamp = _recalled.get(key, (None, None))
+    if package is None or stamp != _stamp(package):
+        package = find_model(name_or_path)
+        _recalled[key] = package, _stamp(package)
+    return package
+
+
+_recalled: dict[tuple[str, Path, Path], tuple[ModelPackage, tuple[int, ...] | None]] = {}
+
+
+def _stamp(package: ModelPackage) -> tuple[int, ...] | None:
+    """Return what changes with the file of a card; None when it is gone."""
+    try:
+        found = os.stat(package.folder / CARD_NAME)
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
+
+
 def open_package(folder: Path) -> ModelPackage:
     """Return the package in a folder, its card read and its files not yet proved.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ from wetgate.operators.base import (
 from wetgate.operators.denoise import passes
 from wetgate.operators.denoise.shot import is_idle
 from wetgate.operators.denoise.stages import Pass, tile_of, with_grain
-from wetgate.weights import ModelPackage, find_model
+from wetgate.weights import recall_model
 
 LIMIT = 3.0
 """Largest correction of the classical result, in deviations of the noise."""
@@ -66,18 +65,12 @@ class NetChoice:
 
     def session(self, name: str) -> Session:
         """Return the session of a network; loaded once a process."""
-        return load_session(_package(name), backend=self.backend, precision=self.precision)
+        return load_session(name, backend=self.backend, precision=self.precision)
 
 
 def net_halo(name: str) -> int:
     """Return the px of context that a network and the guard need."""
-    return _package(name).card.halo + 2 + 2 * BLOCK
-
-
-@lru_cache(maxsize=16)
-def _package(name: str) -> ModelPackage:
-    """Find a package once: stages ask for every tile, and a card takes 20 ms to check."""
-    return find_model(name)
+    return recall_model(name).card.halo + 2 + 2 * BLOCK
 
 
 @dataclass(frozen=True, slots=True)
