@@ -4,7 +4,7 @@ Four steps on luma, the first two on chroma as well:
 
 * Neighbors are warped onto the frame and averaged in where they agree within the coding error: a
   codec errs anew in every frame that it does not copy.
-* 8x8 transforms at 16 shifts of the block grid drop what lies below a multiple of that error, and
+* 8x8 transforms at 32 shifts of the block grid drop what lies below a multiple of that error, and
   are averaged. Twice: gently, and hard for places beside a strong edge that are flat once
   filtered, where whatever was dropped is mosquito noise.
 * What is left of the jumps at block borders is evened out; see `borders`.
@@ -46,9 +46,9 @@ HALO = REACH + 32 + borders.HALO
 """Motion, the fusion's weight (5) and kernel (2), shifted blocks (7), the look for edges (8 + 2),
 borders and the block of the projection (7)."""
 
-_SHIFTS = tuple((i, (3 * i + 4 * j) % 8) for j in range(2) for i in range(8))
-"""Every phase of either axis twice: were some left out, the seams of the blocks would lie on a
-grid of their own."""
+_SHIFTS = tuple((i, (3 * i + 2 * j) % 8) for j in range(4) for i in range(8))
+"""Every phase of either axis four times: were some left out, the seams of the blocks would lie on
+a grid of their own. All 64 shifts gain another hundredth of a dB."""
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 """Luma of BT.601. What is changed is a difference of planes, so that another matrix costs a
 little efficiency and moves no color."""
