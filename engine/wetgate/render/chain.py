@@ -352,6 +352,7 @@ class Chain:
         numbers = [number if n is None else n for n in around]
         classes = {n: self._classes.get((index, stage_index - 1, n)) for n in planes}
         named = self._named_planes(index, source)
+        near = [n for n in around if n is not None]
 
         def run(tile: Box) -> TileDone:
             region = tile.grown(footprint.halo)
@@ -374,7 +375,9 @@ class Chain:
             made = scaled_box(tile, scale)
             shape = (made.height, made.width, footprint.planes or facts.channels)
             result = stage(window, analysis, facts)
-            return write(window, take_apart(step, result, shape, last=last, frame=number))
+            return write(
+                window, take_apart(step, result, shape, last=last, frame=number, near=near)
+            )
 
         unit = scale.denominator
         width, height = (-(-side // unit) * unit for side in self._tile)

@@ -52,7 +52,7 @@ class PackedPlane:
 
     size: Size
     values: NDArray[np.float32]
-    at: Index | None = None
+    at: NDArray[np.intp] | None = None
 
     def rows(self) -> NDArray[np.float32]:
         """Return the whole plane."""
@@ -73,21 +73,66 @@ def pack(plane: NDArray[np.float32]) -> PackedPlane:
     return PackedPlane(size, flat.copy())
 
 
+@dataclass(frozen=True, slots=True)
+class FixedPixels:
+    """Pixels that fixes made.
+
+    Attributes:
+        at: flat index in the frame. number: of the fix. origin: `(n, 3)` frame offset, x and y in
+            px where it was borrowed, else zeros.
+    """
+
+    at: Index = field(default_factory=lambda: np.zeros(0, np.int64))
+    number: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    origin: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+
+    def sorted(self) -> FixedPixels:
+        """Return the same with ascending index."""
+        order = np.argsort(self.at)
+        return self.chosen(order)
+
+    def chosen(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> FixedPixels:
+        """Return some of them."""
+        return FixedPixels(self.at[which], self.number[which], self.origin[which])
+
+
+def fixed_pixels(
+    number: NDArray[np.uint32], origin: NDArray[np.float32] | None, box: Box, width: int
+) -> FixedPixels:
+    """Take the pixels of a tile that a fix made out of its maps.
+
+    Args:
+        box: the tile. width: of the frame, px.
+    """
+    y, x = np.nonzero(number)
+    at = (y + box.y0) * np.int64(width) + (x + box.x0)
+    found = np.zeros((len(y), 3), np.float32) if origin is None else origin[y, x]
+    return FixedPixels(at.astype(np.int64), number[y, x], found)
+
+
+def joined(parts: Sequence[FixedPixels]) -> FixedPixels:
+    """Return all pixels of several parts, by ascending index; no pixel may be in two."""
+    every = (FixedPixels(), *parts)
+    return FixedPixels(
+        np.concatenate([p.at for p in every]),
+        np.concatenate([p.number for p in every]),
+        np.concatenate([p.origin for p in every]),
+    ).sorted()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileFixes:
     """What one tile of a step said.
 
     Attributes:
-        number: uint32 `(h, w)`, the step's own numbers, 0 where nothing was made.
-        origin: `(h, w, 3)` as in `Judged`; None for zeros.
+        pixels: that it made, by the step's own numbers.
         claimed, held_out: px that each fix would make, and those that strength and matte keep
             from it altogether.
     """
 
     box: Box
-    number: NDArray[np.uint32] | None = None
-    origin: NDArray[np.float32] | None = None
-    planes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    pixels: FixedPixels = field(default_factory=FixedPixels)
+    planes: Mapping[str, PackedPlane] = field(default_factory=dict)
     records: tuple[Fix, ...] = ()
     claimed: Mapping[int, int] = field(default_factory=dict)
     held_out: Mapping[int, int] = field(default_factory=dict)
@@ -101,28 +146,25 @@ class FrameFixes:
         records: every fix found, ascending by `StepFix.number`. Boxes and anchors are px of the
             frame that the step worked on.
         size: height, width.
-        at: flat index of each px that a fix made, ascending. number: of the last fix that made
-            it. origin: `(n, 3)` frame offset, x and y in px where it was borrowed, else zeros.
+        pixels: by ascending index; each under the number of the last fix that made it.
         planes: by name.
     """
 
     size: Size
     records: tuple[StepFix, ...] = ()
-    at: Index = field(default_factory=lambda: np.zeros(0, np.int64))
-    number: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
-    origin: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    pixels: FixedPixels = field(default_factory=FixedPixels)
     planes: Mapping[str, PackedPlane] = field(default_factory=dict)
 
     def made(self) -> NDArray[np.uint32]:
         """Return the number of the fix that made each px, uint32 `(h, w)`; 0 for none."""
         out = np.zeros(self.size, np.uint32)
-        out.reshape(-1)[self.at] = self.number
+        out.reshape(-1)[self.pixels.at] = self.pixels.number
         return out
 
     def origins(self) -> NDArray[np.float32]:
         """Return where each px was borrowed from, float32 `(h, w, 3)`."""
         out = np.zeros((*self.size, 3), np.float32)
-        out.reshape(-1, 3)[self.at] = self.origin
+        out.reshape(-1, 3)[self.pixels.at] = self.pixels.origin
         return out
 
     def plane(self, name: str) -> NDArray[np.float32]:
@@ -138,16 +180,15 @@ class FrameFixes:
             scale: px of that frame / px of this one, for distances.
         """
         place = np.zeros(self.size, np.int64)
-        place.reshape(-1)[self.at] = np.arange(1, len(self.at) + 1)
+        place.reshape(-1)[self.pixels.at] = np.arange(1, len(self.pixels.at) + 1)
         there = place[rows][:, columns]
         at = np.flatnonzero(there)
-        which = there.reshape(-1)[at] - 1
+        same = self.pixels.chosen(there.reshape(-1)[at] - 1)
+        distance = np.asarray([1.0, scale, scale], np.float32)
         return FrameFixes(
             size=(len(rows), len(columns)),
             records=self.records,
-            at=at,
-            number=self.number[which],
-            origin=self.origin[which] * np.asarray([1.0, scale, scale], np.float32),
+            pixels=FixedPixels(at, same.number, same.origin * distance),
             planes={name: pack(p.rows()[rows][:, columns]) for name, p in self.planes.items()},
         )
 
@@ -191,15 +232,13 @@ def join_fixes(
         StepFix(step, label, base + fix.number, _as_delivered(fix, claimed, held_out, held_by))
         for _, fix in sorted(records.items())
     )
-    at, number, origin = _joined_pixels(tiles, size)
     undone = [r.number for r in named if r.fix.provenance < Provenance.BORROWED]
-    at, number, origin = _over(before, at, number + np.uint32(base), origin, undone)
+    made = joined([t.pixels for t in tiles])
+    made = replace(made, number=made.number + np.uint32(base))
     return FrameFixes(
         size=size,
         records=(*before.records, *named),
-        at=at,
-        number=number,
-        origin=origin,
+        pixels=_over(before.pixels, made, undone),
         planes={**before.planes, **_joined_planes(tiles, size, label, frame)},
     )
 
@@ -259,51 +298,19 @@ def _sums(counts: Iterator[Mapping[int, int]]) -> Counter[int]:
     return total
 
 
-_Pixels = tuple[Index, NDArray[np.uint32], NDArray[np.float32]]
-
-
-def _joined_pixels(tiles: Sequence[TileFixes], size: Size) -> _Pixels:
-    width = size[1]
-    found: list[_Pixels] = [
-        (np.zeros(0, np.int64), np.zeros(0, np.uint32), np.zeros((0, 3), np.float32))
-    ]
-    for tile in tiles:
-        if tile.number is None:
-            continue
-        y, x = np.nonzero(tile.number)
-        at = (y + tile.box.y0) * np.int64(width) + (x + tile.box.x0)
-        origin = np.zeros((len(y), 3), np.float32) if tile.origin is None else tile.origin[y, x]
-        found.append((at.astype(np.int64), tile.number[y, x], origin))
-    at, number, origin = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.argsort(at)
-    return at[order], number[order], origin[order]
-
-
-def _over(
-    before: FrameFixes,
-    at: Index,
-    number: NDArray[np.uint32],
-    origin: NDArray[np.float32],
-    undone: Sequence[int],
-) -> _Pixels:
+def _over(before: FixedPixels, made: FixedPixels, undone: Sequence[int]) -> FixedPixels:
     """Lay the px of a step over those of the steps before.
 
     Args:
         undone: fixes that change what is there, so that their px still come from where they came.
     """
     if not len(before.at):
-        return at, number, origin
-    origin = origin.copy()
-    inherits = np.isin(number, undone) & np.isin(at, before.at)
-    origin[inherits] = before.origin[np.searchsorted(before.at, at[inherits])]
-    kept = ~np.isin(before.at, at)
-    at = np.concatenate([before.at[kept], at])
-    order = np.argsort(at)
-    return (
-        at[order],
-        np.concatenate([before.number[kept], number])[order],
-        np.concatenate([before.origin[kept], origin])[order],
-    )
+        return made
+    origin = made.origin.copy()
+    inherits = np.isin(made.number, undone) & np.isin(made.at, before.at)
+    origin[inherits] = before.origin[np.searchsorted(before.at, made.at[inherits])]
+    kept = before.chosen(~np.isin(before.at, made.at))
+    return joined([kept, replace(made, origin=origin)])
 
 
 def _joined_planes(
@@ -322,6 +329,6 @@ def _joined_planes(
     for name in names:
         plane = np.zeros(size, np.float32)
         for tile in tiles:
-            plane[tile.box.within(whole)] = tile.planes[name]
+            plane[tile.box.within(whole)] = tile.planes[name].rows()
         found[name] = pack(plane)
     return found

@@ -50,7 +50,7 @@ from wetgate.render.networks import networks_foreseen, networks_used
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
 from wetgate.render.plan import Plan
-from wetgate.render.planes import FOLDER
+from wetgate.render.planes import FOLDER, PlanesOutput
 from wetgate.render.planner import Job, MakeOperator, prepare
 from wetgate.render.shelf import FrameSource
 from wetgate.render.source import open_clip
@@ -200,6 +200,7 @@ def _render(
         layer=job.options.layer,
         planes=job.planes,
         sinks=_sinks(job),
+        discard=PlanesOutput(job.target).discard,
         policy=job.options.policy,
     )
     reports: list[FrameReport] = []

@@ -55,14 +55,20 @@ class FrameNotes:
 
 
 def take_apart(
-    step: BoundStep, result: Pixels | Judged, shape: tuple[int, int, int], *, last: bool, frame: int
+    step: BoundStep,
+    result: Pixels | Judged,
+    shape: tuple[int, int, int],
+    *,
+    last: bool,
+    frame: int,
+    near: Sequence[int],
 ) -> Judged:
     """Return what a stage gave as judged pixels, once it is what its contract says.
 
     Args:
         shape: `(height, width, channel)` that the pixels must have.
         last: the stage is the last of its step, so that it may speak of fixes.
-        frame: number of the center frame.
+        frame: number of the center frame. near: those that it may borrow from.
 
     Raises:
         BackendError: another shape or type, a class above that of the operator, or fixes and
@@ -85,7 +91,7 @@ def take_apart(
                 expected=f"at most the class {int(spec.provenance)} that it declares",
             )
     if judged.fixes is not None or judged.records or judged.planes or judged.origins is not None:
-        _check_fixes(step, judged, shape, last=last, frame=frame)
+        _check_fixes(step, judged, shape, last=last, frame=frame, near=near)
     return judged
 
 
@@ -100,7 +106,13 @@ def _check_array(
 
 
 def _check_fixes(
-    step: BoundStep, judged: Judged, shape: tuple[int, int, int], *, last: bool, frame: int
+    step: BoundStep,
+    judged: Judged,
+    shape: tuple[int, int, int],
+    *,
+    last: bool,
+    frame: int,
+    near: Sequence[int],
 ) -> None:
     """Hold an operator to what it says: every px of a fix is on record, of an allowed class."""
     name, spec = step.spec.name, step.spec
@@ -140,10 +152,17 @@ def _check_fixes(
     if (classes > allowed).any():
         raise wrong("made pixels of a class above that of their fix", "the highest class on record")
     borrowed = classes == Provenance.BORROWED
-    if borrowed.any():
-        known = judged.origins is not None and judged.origins[borrowed].any(axis=-1).all()
-        if not known:
-            raise wrong("borrowed pixels from nowhere", "the origin of every pixel of class 4")
+    if not borrowed.any():
+        return
+    origins = judged.origins[borrowed] if judged.origins is not None else np.zeros((1, 3))
+    if not origins.any(axis=-1).all():
+        raise wrong("borrowed pixels from nowhere", "the origin of every pixel of class 4")
+    missing = sorted({frame + float(o) for o in np.unique(origins[:, 0])} - set(near))
+    if missing:
+        raise wrong(
+            f"borrowed pixels of frame {missing[0]:g}",
+            f"one of the frames that it saw: {', '.join(map(str, near))}",
+        )
 
 
 def marks_of(step: BoundStep, classes: NDArray[np.uint8] | None) -> Marks:

@@ -14,7 +14,7 @@ import psutil
 
 from wetgate.model.errors import OutOfMemory
 from wetgate.model.frame import SampleType, code_depth
-from wetgate.operators.base import Footprint, Operator, UsesModels
+from wetgate.operators.base import Footprint, Operator, TakesDecisions, UsesModels
 from wetgate.render.bound import reach_of
 
 MIB = 1 << 20
@@ -28,6 +28,9 @@ _LIBRARIES = {"cv2": 60 * MIB, "PyOpenColorIO": 40 * MIB}
 
 _NET_LIBRARIES = {"onnxruntime": 64 * MIB}
 """The same for steps with networks, with the weights of a few of them."""
+
+_FIXES_BYTES = 12
+"""Planes that a repairing step names and that lie with each frame it has done, a px: three."""
 
 _SLACK = 48 * MIB
 """Allocator and interpreter overhead beyond the arrays that are counted."""
@@ -186,11 +189,16 @@ class _Step:
 
     scale: Fraction
     stages: tuple[Footprint, ...]
+    repairs: bool
 
 
 def _read(operators: Sequence[Operator]) -> list[_Step]:
     return [
-        _Step(op.spec.footprint.scale, tuple(stage.footprint for stage in op.stages))
+        _Step(
+            op.spec.footprint.scale,
+            tuple(stage.footprint for stage in op.stages),
+            isinstance(op, TakesDecisions),
+        )
         for op in operators
     ]
 
@@ -317,6 +325,9 @@ def _held_bytes(
         window, color = 2 * reach.step_input[i] + 1, sizes[i].color
         if i:
             held += window * color
+        if step.repairs:
+            after = reach.step_input[i + 1] if i + 1 < len(steps) else 0
+            held += (2 * after + 1) * sizes[i].pixels * _FIXES_BYTES
         if i < len(converted) and converted[i]:
             held += window * color
         for s, stage in enumerate(step.stages[:-1]):

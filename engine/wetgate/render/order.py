@@ -113,10 +113,10 @@ def take_account(order: WriteOrder, got: Frame, *, mapped: bool) -> Account:
     colors, source_colors = color_rows(order, got), source_rows(order, got)
     for band in row_bands(order.frame.pixels.shape):
         mask = change.add(source_colors(band), colors(band))
-        marks = order.touched[band] if order.touched is not None else np.uint8(order.mark)
-        if order.space_changed:
-            marks = np.where(marks == 0, np.uint8(Provenance.REEXPOSED), marks)
-        marks = np.where(mask, marks, np.uint8(0))
+        if all(it is None for it in (order.touched, classes, made)) and not order.space_changed:
+            counts[order.mark] = counts.get(order.mark, 0) + int(np.count_nonzero(mask))
+            continue
+        marks = _marks(order, band, mask)
         found, found_counts = np.unique(marks[mask], return_counts=True)
         for mark, count in zip(found.tolist(), found_counts.tolist(), strict=True):
             counts[mark] = counts.get(mark, 0) + count
@@ -125,6 +125,14 @@ def take_account(order: WriteOrder, got: Frame, *, mapped: bool) -> Account:
         if classes is not None:
             classes[band] = marks & np.uint8(~GENERATIVE & 0xFF)
     return Account(change=change, counts=counts, classes=classes, stray=stray)
+
+
+def _marks(order: WriteOrder, band: slice, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the marks of a band in the precision of the file: 0 where nothing differs."""
+    marks = np.uint8(order.mark) if order.touched is None else order.touched[band]
+    if order.space_changed:
+        marks = np.where(marks == 0, np.uint8(Provenance.REEXPOSED), marks)
+    return np.where(mask, marks, np.uint8(0))
 
 
 def _all_new(order: WriteOrder, classes: NDArray[np.uint8] | None) -> Account:

@@ -74,6 +74,8 @@ class FrameWriter:
         layer: the one layer of the source that is the picture.
         planes: writes class, origin and fix of every pixel; None for not at all.
         sinks: take what became of each frame.
+        discard: removes the planes of a frame that an earlier run has left, when this one writes
+            none there.
         policy: what the pixels are held to.
     """
 
@@ -88,6 +90,7 @@ class FrameWriter:
         layer: str | None = None,
         planes: PlanesOutput | None = None,
         sinks: Sequence[FixSink] = (),
+        discard: Callable[[int], None] | None = None,
         policy: str = "creative",
     ) -> None:
         self._path_of = path_of
@@ -98,6 +101,7 @@ class FrameWriter:
         self._layer = layer
         self._planes = planes
         self._sinks = tuple(sinks)
+        self._discard = discard
         self._policy = policy
 
     def write(self, order: WriteOrder) -> FrameReport:
@@ -135,6 +139,8 @@ class FrameWriter:
             self._journal.append(record)
             if sidecar is not None:
                 sidecar.commit()
+            elif self._discard is not None:
+                self._discard(order.frame.number)
             atomic.commit()
         for sink in self._sinks:
             sink.named(record.frame, record.digest)

@@ -132,6 +132,20 @@ class PlanesOutput:
         """Return where the planes of a frame are when they have a file of their own."""
         return self.target.directory / FOLDER / sidecar_name(self.target, number)
 
+    def discard(self, number: int) -> None:
+        """Remove the planes of a frame, which are those of another one now.
+
+        Raises:
+            OutputError: when they are there and cannot be removed.
+        """
+        path = self.path(number)
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise output_error(error, path) from error
+
     def write(self, frame: Frame, planes: Mapping[str, Samples]) -> Sidecar:
         """Write the planes of a frame; raises `DiskFull`, `OutputError` or `VerifyFailed`."""
         return Sidecar(self.path(frame.number), frame, planes)
@@ -161,11 +175,7 @@ def planes_output(
             raise UsageError(
                 f"{target_format} has no layers", expected="EXR frames", remedy=instead
             )
-        payload = info.header.payload
-        names = set(info.channels)
-        if isinstance(payload, ExrPayload):
-            names |= {c.name for c in payload.header.parts[payload.part].channels}
-        taken = sorted(name for name in names if name.startswith(LAYER_PREFIX))
+        taken = carried_planes(info)
         if taken:
             raise UsageError(
                 f"the source has a channel {taken[0]!r} already",
@@ -173,6 +183,15 @@ def planes_output(
                 remedy=instead,
             )
     return PlanesOutput(target, layers=asked == "layers")
+
+
+def carried_planes(info: ImageInfo) -> tuple[str, ...]:
+    """Return the channels in which the source tells its own provenance, of an earlier run."""
+    names = set(info.channels)
+    payload = info.header.payload
+    if isinstance(payload, ExrPayload):
+        names |= {c.name for c in payload.header.parts[payload.part].channels}
+    return tuple(sorted(name for name in names if name.startswith(LAYER_PREFIX)))
 
 
 def sidecar_name(target: FrameSequence, number: int) -> str:

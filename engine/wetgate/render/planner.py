@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wetgate.io.atomic import free_bytes
-from wetgate.io.formats import check_writable, format_of_suffix, frame_bytes, metadata_losses
+from wetgate.io.formats import frame_bytes, metadata_losses
 from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import FrameSequence, output_sequence
@@ -24,10 +24,8 @@ from wetgate.render.checks import check_sizes, check_target, choose_frames, is_s
 from wetgate.render.costs import codec_seconds, cores, frame_size
 from wetgate.render.decisions import DecisionsFile, load_decisions, unheard
 from wetgate.render.encoding import (
-    Encoding,
     OutputSpace,
     is_linear,
-    legal_bits,
     make_encoding,
 )
 from wetgate.render.frames import canvas_of, check_resizable, resizing_losses
@@ -35,10 +33,17 @@ from wetgate.render.manifest import CONTROL
 from wetgate.render.memory import DEFAULT_MEMORY, MemoryPlan, plan_memory
 from wetgate.render.options import JobOptions
 from wetgate.render.plan import Plan
-from wetgate.render.planes import PLANES_BYTES, PLANES_DISK_BYTES, PlanesOutput, planes_output
-from wetgate.render.shelf import alpha_channel, color_channels
+from wetgate.render.planes import (
+    PLANES_BYTES,
+    PLANES_DISK_BYTES,
+    PlanesOutput,
+    carried_planes,
+    planes_output,
+)
+from wetgate.render.shelf import color_channels
 from wetgate.render.source import SourceClip, open_clip
 from wetgate.render.steps import Settled, settle_steps
+from wetgate.render.writing import is_premultiplied, output_space_of, write_options_of
 
 if TYPE_CHECKING:
     from wetgate.color.config import ColorConfig
@@ -146,9 +151,9 @@ def _join(
         )
     check_target(options, clip.sequence, target, wanted)
     facts, config = clip.facts, clip.facts.config
-    output_space = _output_space(recipe, clip)
+    output_space = output_space_of(recipe, clip)
     steps = _bind(recipe, settled, clip)
-    write_options, target_format = _write_options(clip, target, output_space, config, recipe)
+    write_options, target_format = write_options_of(clip, target, output_space, config, recipe)
     planes = planes_output(options, operators, clip.info, target, target_format)
     versions = {s.operator: op.spec.version for s, op in zip(recipe.steps, operators, strict=True)}
     recipe_digest = recipe.digest(versions.__getitem__, settled.digest_facts)
@@ -190,6 +195,8 @@ def _join(
     disk += PLANES_DISK_BYTES * out.area * len(wanted) if planes is not None else 0
     free = free_bytes(target.directory)
     warnings = _warnings(clip, absent, free, disk)
+    if carried_planes(clip.info) and steps:
+        warnings += ("channels provenance.* tell of an earlier run and are carried as they are",)
     if decisions is not None:
         warnings += tuple(
             f"decisions on fixes of {label!r}, and no step of that name takes any"
@@ -315,7 +322,7 @@ def _bind(recipe: Recipe, settled: Settled, clip: SourceClip) -> tuple[BoundStep
             space=clip.color_space,
             config=config,
             sample_type=clip.info.sample_type,
-            premultiplied=_premultiplied(clip),
+            premultiplied=is_premultiplied(clip),
             code_range=recipe.code_range or "full",
         )
         bound.append(
@@ -328,59 +335,6 @@ def _bind(recipe: Recipe, settled: Settled, clip: SourceClip) -> tuple[BoundStep
             )
         )
     return tuple(bound)
-
-
-def _premultiplied(clip: SourceClip) -> bool:
-    return clip.info.header.format == "exr" and alpha_channel(clip.info.channels) is not None
-
-
-def _output_space(recipe: Recipe, clip: SourceClip) -> OutputSpace | None:
-    config = clip.facts.config
-    if recipe.output_space == "same-as-input" or config is None:
-        return None
-    name = config.resolve(recipe.output_space)
-    processor = config.processor(clip.color_space, name)
-    if name == clip.color_space:
-        return None
-    if len(color_channels(clip.info.channels)) != 3:
-        raise UsageError(
-            f"a clip with the channels {', '.join(clip.info.channels)} has no color to convert",
-            expected="R, G and B",
-        )
-    legal = recipe.code_range == "legal"
-    return OutputSpace(
-        name=name,
-        encoding=Encoding(
-            forward=None if processor.is_identity else processor,
-            premultiplied=_premultiplied(clip),
-            legal_bits=legal_bits(clip.info.sample_type) if legal else None,
-        ),
-    )
-
-
-def _write_options(
-    clip: SourceClip,
-    target: FrameSequence,
-    output_space: OutputSpace | None,
-    config: ColorConfig | None,
-    recipe: Recipe,
-) -> tuple[WriteOptions, str]:
-    from wetgate import __version__
-
-    source_format = clip.info.header.format
-    asked = format_of_suffix(Path(target.name(0))) or source_format
-    check_writable(asked, target.directory / target.pattern)
-    interop = None
-    if config is not None and output_space is not None:
-        interop = config.interop_id(output_space.name)
-    # A recipe that does nothing leaves nothing behind, not even its name.
-    does_something = bool(recipe.steps) or output_space is not None
-    options = WriteOptions(
-        format=None if asked == source_format else asked,
-        interop_id=interop,
-        provenance={"recipe": recipe.name, "version": __version__} if does_something else {},
-    )
-    return options, asked
 
 
 def _decided(decision: SpaceDecision | None) -> str:

@@ -18,7 +18,15 @@ from wetgate.operators.base import Judged, Pixels, Provenance, Resamples, Window
 from wetgate.render.bound import BoundStep
 from wetgate.render.canvas import ResizedPlane, nearest_index, scaled_box
 from wetgate.render.encoding import compose, compose_fixed, compose_resized
-from wetgate.render.fixing import HELD_OUT, FrameFixes, TileFixes, join_fixes
+from wetgate.render.fixing import (
+    HELD_OUT,
+    FrameFixes,
+    PackedPlane,
+    TileFixes,
+    fixed_pixels,
+    join_fixes,
+    pack,
+)
 from wetgate.render.judging import Marks, MarksPlane, TileDone, count_guarded, marks_of
 from wetgate.render.store import Plane
 from wetgate.render.windows import gather, gather_if
@@ -82,7 +90,7 @@ class StepOutput:
         guarded = count_guarded(self.step, judged.classes)
         if self.step.repairs or judged.fixes is not None:
             return self._write_fixes(window, judged, seen, guarded)
-        told = TileFixes(box=box, planes=judged.planes) if judged.planes else None
+        told = TileFixes(box=box, planes=_packed(judged)) if judged.planes else None
         if _same_memory(judged.pixels, seen):
             return TileDone(box=box, written=False, guarded=guarded, notes=judged.notes, fixes=told)
         plain = gather(self.color, box)
@@ -109,7 +117,7 @@ class StepOutput:
         box, numbers = window.tile, judged.fixes
         if numbers is not None and judged.classes is not None:
             numbers = np.where(judged.classes == Provenance.UNTOUCHED, np.uint32(0), numbers)
-        told = TileFixes(box=box, planes=judged.planes, records=judged.records)
+        told = TileFixes(box=box, planes=_packed(judged), records=judged.records)
         if numbers is None or not numbers.any():
             return TileDone(box=box, written=False, guarded=guarded, notes=judged.notes, fixes=told)
         which = numbers > 0
@@ -134,8 +142,9 @@ class StepOutput:
         self.out[box.within(window.frame)] = result
         told = replace(
             told,
-            number=np.where(made, numbers, np.uint32(0)),
-            origin=judged.origins,
+            pixels=fixed_pixels(
+                np.where(made, numbers, np.uint32(0)), judged.origins, box, window.frame.width
+            ),
             claimed=_count(numbers[which]),
             held_out=_count(numbers[held]),
         )
@@ -258,6 +267,10 @@ class ResizedOutput(StepOutput):
 
 
 _ZERO = np.uint8(0)
+
+
+def _packed(judged: Judged) -> dict[str, PackedPlane]:
+    return {name: pack(plane) for name, plane in judged.planes.items()}
 
 
 def _count(numbers: NDArray[np.uint32]) -> dict[int, int]:
