@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wetgate.cli import bench, inspect, jobs, models, recipes, simulate, train
+from wetgate.cli import bench, fixes, inspect, jobs, models, recipes, simulate, train
 from wetgate.cli.output import Output
 from wetgate.model.errors import Cancelled, OutOfMemory, WetgateError
 
@@ -46,6 +46,10 @@ app.command("restore")(jobs.restore)
 app.command("plan")(jobs.plan)
 app.command("chunk")(jobs.chunk)
 app.command("verify")(jobs.verify)
+app.command("review")(fixes.review)
+app.command("decide")(fixes.decide)
+app.command("revert")(fixes.revert)
+app.command("replay")(fixes.replay)
 app.command("inspect")(inspect.inspect)
 app.command("doctor")(inspect.doctor)
 app.command("simulate")(simulate.simulate)

@@ -37,6 +37,10 @@ class Verdicts:
     by: str = ""
     note: str = ""
 
+    def speaks_of(self, name: str) -> bool:
+        """Whether there is a verdict on a fix."""
+        return name in self.accepted or name in self.rejected
+
     def merged(
         self,
         *,

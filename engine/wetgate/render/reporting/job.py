@@ -22,6 +22,7 @@ from wetgate.render.frames import canvas_of, nearest_over
 from wetgate.render.manifest import CONTROL, FrameRecord, Journal
 from wetgate.render.options import JobOptions
 from wetgate.render.plan import Plan
+from wetgate.render.reporting.fixes import fixes_section
 from wetgate.render.reporting.noise import profiles_of
 from wetgate.render.reporting.page import (
     Comparison,
@@ -67,6 +68,10 @@ def gather(report: JobReport, plan: Plan, options: JobOptions) -> ReportData:
     comparisons, trouble = _comparisons(report, plan, options)
     done = [f for f in report.frames if f.status != "failed"]
     failed = report.failed
+    pixels = plan.out_width * plan.out_height
+    numbers = [frame.number for frame in done]
+    fixes, unseen = fixes_section(report.directory, numbers, pixels, str(options.plate))
+    trouble += unseen
     wanted = len(plan.frames) + len(plan.missing)
     versions = next((r.versions for r in records.values() if r.versions), {})
     recipe = options.recipe if isinstance(options.recipe, Recipe) else load_recipe(options.recipe)
@@ -93,6 +98,7 @@ def gather(report: JobReport, plan: Plan, options: JobOptions) -> ReportData:
             ShotRow(str(s.shot + 1), str(s.frames), s.share_text, s.text)
             for s in summarize(report.frames, _shots(report), report.networks)
         ],
+        fixes=fixes,
         losses=plan.losses,
         warnings=[*plan.warnings, *report.warnings, *trouble],
         failures=[f"frame {f.number}: {f.error}" for f in failed],

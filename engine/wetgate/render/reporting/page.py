@@ -19,6 +19,8 @@ from wetgate.io.atomic import write_bytes_atomic
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+    from wetgate.render.reporting.fixes import FixesSection
+
 Fact = tuple[str, str]
 """A name and what it is, both as text for people."""
 
@@ -112,7 +114,7 @@ class ReportData:
 
     Attributes:
         status_class: "good", "warn" or "bad".
-        shots: remarks of operators, by shot.
+        shots: remarks of operators, by shot. fixes: single defects, when a step looks for them.
         amplification: by how much `Comparison.difference` is amplified.
     """
 
@@ -130,6 +132,7 @@ class ReportData:
     steps: Sequence[StepFacts] = ()
     profiles: Sequence[Profile] = ()
     shots: Sequence[ShotRow] = ()
+    fixes: FixesSection | None = None
     rows: Sequence[Row] = ()
     losses: Sequence[str] = ()
     warnings: Sequence[str] = ()
@@ -157,8 +160,8 @@ def render_report(data: ReportData) -> str:
         data=data,
         style=Markup(style),
         script=Markup(script),
-        style_hash=_policy_hash(style),
-        script_hash=_policy_hash(script),
+        style_hash=policy_hash(style),
+        script_hash=policy_hash(script),
     )
 
 
@@ -171,6 +174,7 @@ def write_report(path: Path, data: ReportData) -> None:
     write_bytes_atomic(path, render_report(data).encode("utf-8"))
 
 
-def _policy_hash(text: str) -> str:
+def policy_hash(text: str) -> str:
+    """Return what a content policy calls a style sheet or a script by."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
