@@ -40,7 +40,7 @@ _KINDS = {"uint32": "uint", "float16": "half", "float32": "float"}
 
 
 @dataclass(frozen=True, slots=True)
-class PartOut:
+class _PartOut:
     """One part about to be written.
 
     Attributes:
@@ -54,8 +54,7 @@ class PartOut:
     compression: str
     lossless: bool
 
-    def compressed(self, compression: str) -> PartOut:
-        """Return the part under another compression."""
+    def compressed(self, compression: str) -> _PartOut:
         attributes = {**self.layout.attributes, "compression": compression}
         return replace(
             self, compression=compression, layout=replace(self.layout, attributes=attributes)
@@ -86,17 +85,6 @@ def write(frame: Frame, path: Path, options: WriteOptions) -> None:
         count = len(source.header.parts)
         parts = [_old_part(frame, source, index, options) for index in range(count)]
         working = source.part
-    write_parts(parts, path, options, working=working)
-
-
-def write_parts(
-    parts: Sequence[PartOut], path: Path, options: WriteOptions, *, working: int = 0
-) -> None:
-    """Write a file of these parts to exactly `path`; `working` gets what the options state.
-
-    Raises:
-        DiskFull, OutputError: when it cannot be written.
-    """
     with AtomicFile(path) as scratch:
         _encode(parts, scratch.temp, path)
         made = read_header(scratch.temp, most_parts=len(parts))
@@ -107,7 +95,7 @@ def write_parts(
         replace_header(scratch.temp, made, made.with_parts(merged), path)
 
 
-def _encode(parts: Sequence[PartOut], scratch: Path, path: Path) -> None:
+def _encode(parts: Sequence[_PartOut], scratch: Path, path: Path) -> None:
     """Write the chunks; parts that lose what they must not are written again with ZIP."""
     _write_chunks(parts, scratch, path)
     doubtful = [p.lossless and is_lossy(p.compression, p.layout.types) for p in parts]
@@ -123,7 +111,7 @@ def _encode(parts: Sequence[PartOut], scratch: Path, path: Path) -> None:
         _write_chunks(safe, scratch, path)
 
 
-def _reads_back(reader: ImageReader, index: int, part: PartOut) -> bool:
+def _reads_back(reader: ImageReader, index: int, part: _PartOut) -> bool:
     layout = reader.part(index)
     at = {name: i for i, name in enumerate(layout.channels)}
     for name, samples in part.columns():
@@ -134,7 +122,7 @@ def _reads_back(reader: ImageReader, index: int, part: PartOut) -> bool:
     return True
 
 
-def _write_chunks(parts: Sequence[PartOut], scratch: Path, path: Path) -> None:
+def _write_chunks(parts: Sequence[_PartOut], scratch: Path, path: Path) -> None:
     carriers: list[AtomicFile] = []
     try:
         outputs = []
@@ -166,7 +154,7 @@ def _reordered(layout: Part, order: tuple[str, ...]) -> Part:
     return replace(layout, channels=order, types=tuple(kinds[n] for n in order))
 
 
-def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOptions) -> PartOut:
+def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOptions) -> _PartOut:
     header = source.header.parts[index]
     blocks = [Block(p.channels, p.samples) for p in source.planes if p.part == index]
     window, compression = header.box("dataWindow"), header.compression
@@ -199,7 +187,7 @@ def _old_part(frame: Frame, source: ExrPayload, index: int, options: WriteOption
     layout = _layout(frame, window, blocks, kinds, attributes)
     if isinstance(tiles, tuple):
         layout = replace(layout, tile=(tiles[0], tiles[1]))
-    return PartOut(header, layout, tuple(blocks), compression, options.compression is None)
+    return _PartOut(header, layout, tuple(blocks), compression, options.compression is None)
 
 
 def _layout(
@@ -249,7 +237,7 @@ def _drawn_blocks(frame: Frame, source: ExrPayload) -> list[Block]:
     return blocks
 
 
-def _new_part(frame: Frame, options: WriteOptions) -> PartOut:
+def _new_part(frame: Frame, options: WriteOptions) -> _PartOut:
     """Lay out a frame that came from another format."""
     # The codes of a movie have been through a matrix: no longer a few round numbers.
     coded = frame.header.format != "movie" and frame.sample_type in ("uint8", "uint10")
@@ -261,29 +249,7 @@ def _new_part(frame: Frame, options: WriteOptions) -> PartOut:
     attributes: dict[str, object] = {"compression": compression}
     kinds = dict.fromkeys(frame.channels, kind) | _kinds_of(options.extra_planes)
     layout = _layout(frame, frame.data_window, blocks, kinds, attributes)
-    return PartOut(None, layout, tuple(blocks), compression, options.compression is None)
-
-
-def planes_part(
-    planes: Mapping[str, Samples], *, data_window: Box, display_window: Box, pixel_aspect: float
-) -> PartOut:
-    """Lay out a part of `(h, w)` planes of uint32, float16 or float32 alone."""
-    blocks = _plane_blocks(planes)
-    shown = display_window
-    layout = Part(
-        x=data_window.x0,
-        y=data_window.y0,
-        width=data_window.width,
-        height=data_window.height,
-        full_x=shown.x0,
-        full_y=shown.y0,
-        full_width=shown.width,
-        full_height=shown.height,
-        channels=tuple(planes),
-        types=tuple(_kinds_of(planes).values()),
-        attributes={"PixelAspectRatio": pixel_aspect, "compression": "zip"},
-    )
-    return PartOut(None, layout, tuple(blocks), "zip", lossless=True)
+    return _PartOut(None, layout, tuple(blocks), compression, options.compression is None)
 
 
 def _plane_blocks(planes: Mapping[str, Samples]) -> list[Block]:

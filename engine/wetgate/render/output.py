@@ -32,7 +32,7 @@ from wetgate.render.order import (
     take_account,
     unchanged_account,
 )
-from wetgate.render.planes import LAYER_PREFIX, PlanesOutput, check_planes, make_planes
+from wetgate.render.planes import LAYER_PREFIX, PlanesOutput, check_layers, make_planes
 from wetgate.render.precision import holds
 from wetgate.render.store import row_bands
 
@@ -204,7 +204,7 @@ class FrameWriter:
         """Write the frame again with the planes in it, and prove both."""
         layers = {LAYER_PREFIX + name: samples for name, samples in planes.items()}
         self._write_pixels(order, temp, target, layers)
-        check_planes(temp, planes, order.frame, layers=True)
+        check_layers(temp, planes, order.frame)
         found = self._verify(order, temp, target)
         return found.digest, found.nbytes
 

@@ -9,9 +9,9 @@ from types import TracebackType
 
 import numpy as np
 
-from wetgate.io.atomic import AtomicFile, digest_file, output_error
+from wetgate.io.atomic import AtomicFile, digest_bytes, digest_file, output_error
 from wetgate.io.exr import ExrPayload
-from wetgate.io.exr_planes import read_planes, write_planes
+from wetgate.io.exr_planes import encode_planes, read_planes, write_planes
 from wetgate.io.notation import numbered_like
 from wetgate.io.sequence import FrameSequence
 from wetgate.model.errors import UsageError, VerifyFailed
@@ -54,17 +54,15 @@ def make_planes(written: WrittenFixes, fixes: FrameFixes | None) -> dict[str, Sa
     return planes
 
 
-def check_planes(
-    path: Path, planes: Mapping[str, Samples], frame: Frame, *, layers: bool = False
-) -> None:
-    """Read planes back; raises `VerifyFailed` when they are not those that were written.
+def check_layers(path: Path, planes: Mapping[str, Samples], frame: Frame) -> None:
+    """Read the planes beside a picture back.
 
-    Args:
-        layers: they lie beside the picture, in its part of the file.
+    Raises:
+        VerifyFailed: they are not those that were written.
     """
     payload = frame.header.payload
-    part = payload.part if layers and isinstance(payload, ExrPayload) else 0
-    found = read_planes(path, prefix=LAYER_PREFIX if layers else "", part=part)
+    part = payload.part if isinstance(payload, ExrPayload) else 0
+    found = read_planes(path, prefix=LAYER_PREFIX, part=part)
     for name, samples in planes.items():
         got = found.get(name)
         if got is None or got.dtype != samples.dtype or got.tobytes() != samples.tobytes():
@@ -87,16 +85,22 @@ class Sidecar:
         self._atomic = AtomicFile(target)
         self.name = f"{FOLDER}/{target.name}"
         try:
-            write_planes(
-                self._atomic.temp,
+            data = encode_planes(
                 planes,
                 data_window=frame.data_window,
                 display_window=frame.display_window,
                 pixel_aspect=frame.pixel_aspect,
                 facts={"schema": PLANES_SCHEMA},
             )
-            check_planes(self._atomic.temp, planes, frame)
+            write_planes(self._atomic.temp, data)
             self.digest = digest_file(self._atomic.temp)
+            if self.digest != digest_bytes(data):
+                raise VerifyFailed(
+                    "what was read back differs from what was to be written",
+                    path=target,
+                    frame=frame.number,
+                    remedy="the storage or its driver is at fault; nothing was kept",
+                )
         except BaseException:
             self._atomic.discard()
             raise
