@@ -188,7 +188,9 @@ def test_missing_or_damaged_tile_data_is_said_and_nothing_changes(
         change_fixes(made.out, Request(ids=[sorted(made.pixels)[0]]))
     assert caught.value.frame == 1001
     assert file_digests(made.out) == was
-    assert verify_output(made.out).exit_code == 0
+    report = verify_output(made.out)
+    assert (report.good, report.exit_code) == (1, 7)
+    assert ["tile data" in str(problem) for problem in report.problems] == [True]
 
 
 def test_a_frame_changed_by_another_hand_is_left_alone(tmp_path: Path) -> None:

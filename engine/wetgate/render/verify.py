@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +57,36 @@ def verify_output(directory: str | Path) -> VerifyReport:
             problems.append(
                 VerifyFailed(f"failed: {record.error}", frame=record.frame, path=folder)
             )
+    problems += _check_tiles(folder, records)
     strays = sorted(p for p in folder.iterdir() if is_temp_name(p.name))
     problems += [VerifyFailed("a temporary file was left behind", path=p) for p in strays]
     return VerifyReport(folder, len(written), good, tuple(problems))
+
+
+def _check_tiles(folder: Path, records: Mapping[int, FrameRecord]) -> list[WetgateError]:
+    """Check the tile data by which fixes of the frames can be taken back."""
+    from wetgate.render.fixes.journal import FixJournal
+
+    journal = FixJournal(folder / CONTROL)
+    found: list[WetgateError] = []
+    ledger = journal.read()
+    for number, record in sorted(records.items()):
+        state = ledger.at(number, record.digest)
+        if state is None:
+            continue
+        try:
+            journal.tiles(state.frame)
+        except InputError as error:
+            found.append(
+                VerifyFailed(
+                    error.found,
+                    path=error.path,
+                    frame=number,
+                    expected="the pixels before and after each fix",
+                    remedy=error.remedy,
+                )
+            )
+    return found
 
 
 def _check_planes(folder: Path, record: FrameRecord) -> VerifyFailed | None:

@@ -13,7 +13,7 @@ from wetgate.render.reporting.review import KindCount, counts_by_kind, fix_facts
 
 SHEET = 20
 """Fixes on the contact sheet."""
-_SIDE = 96
+_SIDE = 126
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
