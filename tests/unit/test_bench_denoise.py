@@ -336,10 +336,10 @@ def test_published_clips_that_are_absent_are_counted(tmp_path: Path):
 
 def test_the_way_through_ffmpeg_loses_nothing():
     pytest.importorskip("imageio_ffmpeg", reason="comes with the bench extra")
-    from wetgate.bench.denoise_ffmpeg import _pipe
+    from wetgate.bench.denoise_ffmpeg import pipe
 
     codes = np.random.default_rng(4).integers(0, 65536, (3, 16, 24, 3)).astype("<u2")
-    back, seconds = _pipe("format=gbrp16,null", codes)
+    back, seconds = pipe("format=gbrp16,null", codes)
     assert np.array_equal(back, codes)
     assert seconds >= 0.0
 

@@ -127,16 +127,24 @@ def _run_ffmpeg(graph: _Graph, case: NoisyClip, wanted: Sequence[int], strength:
     back = range_of(case)
     top = round(65535 * graph.squeeze)
     codes = back.codes(case.noisy[list(indices)], top).astype("<u2")
-    result, spent = _pipe(text, codes)
-    _, idle = _pipe("null", codes)
+    result, spent = pipe(text, codes)
+    _, idle = pipe("null", codes)
     chosen = wanted if graph.temporal else range(len(wanted))
     frames = tuple(back.pixels(result[i], top) for i in chosen)
     return Filtered(frames=frames, cpu_seconds=max(spent - idle, 0.0) / len(codes))
 
 
-def _pipe(graph: str, codes: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], float]:
-    """Send frames through a filter graph; 16-bit RGB both ways. Returns them and CPU seconds."""
+def pipe(
+    graph: str, codes: NDArray[np.uint16], kept: int | None = None
+) -> tuple[NDArray[np.uint16], float]:
+    """Send frames through a filter graph; 16-bit RGB both ways. Returns them and CPU seconds.
+
+    Args:
+        kept: how many frames come back; None for as many as went in.
+    """
     height, width = codes.shape[1:3]
+    shape = (len(codes) if kept is None else kept, *codes.shape[1:])
+    expected = codes.itemsize * int(np.prod(shape))
     raw = ("-f", "rawvideo", "-pix_fmt", "rgb48le")
     command = [
         _ffmpeg(), "-v", "error", "-nostdin", "-threads", "1", "-filter_threads", "1",
@@ -147,14 +155,14 @@ def _pipe(graph: str, codes: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], fl
     before = _child_seconds()
     done = subprocess.run(command, input=codes.tobytes(), capture_output=True, check=False)
     spent = _child_seconds() - before
-    if done.returncode or len(done.stdout) != codes.nbytes:
+    if done.returncode or len(done.stdout) != expected:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise BackendError(
             f"ffmpeg {graph!r} gave {len(done.stdout)} bytes and code {done.returncode}",
-            expected=f"{codes.nbytes} bytes",
+            expected=f"{expected} bytes",
             remedy=said[-1] if said else None,
         )
-    return np.frombuffer(done.stdout, "<u2").reshape(codes.shape), spent
+    return np.frombuffer(done.stdout, "<u2").reshape(shape), spent
 
 
 def _child_seconds() -> float:

@@ -13,13 +13,13 @@ from wetgate.model.box import Box
 from wetgate.operators.base import (
     Analysis,
     FrameSurvey,
+    Judged,
     Operator,
     PairSurvey,
     Pixels,
     SourceFacts,
     Stage,
     Window,
-    pixels_of,
 )
 
 _HALF_LIMIT = np.float32(65504)
@@ -33,12 +33,16 @@ class Streamed:
         frames: result by frame number, working encoding.
         cpu_seconds: CPU time of one more frame in a long shot: every stage and survey once.
         analysis_seconds: CPU time of the analysis of the whole shot.
+        stage_seconds: what each stage has of `cpu_seconds`, its surveys included.
+        judged: all that the last stage said, by frame number.
     """
 
     frames: Mapping[int, Pixels]
     analysis: Analysis
     cpu_seconds: float
     analysis_seconds: float
+    stage_seconds: tuple[float, ...] = ()
+    judged: Mapping[int, Judged] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -62,7 +66,11 @@ class _Clock:
 
 
 def run_streaming(
-    operator: Operator, frames: Mapping[int, Pixels], wanted: Sequence[int], facts: SourceFacts
+    operator: Operator,
+    frames: Mapping[int, Pixels],
+    wanted: Sequence[int],
+    facts: SourceFacts,
+    planes: Mapping[int, Mapping[str, Pixels]] | None = None,
 ) -> Streamed:
     """Analyse the shot, then run all stages, each output of a stage made once and shared.
 
@@ -72,22 +80,30 @@ def run_streaming(
     Args:
         frames: the shot by frame number, working encoding.
         wanted: numbers of the frames to return.
+        planes: named planes `(h, w, 1)` of frames by number, for `Window.planes`.
     """
     whole = _Clock()
     with whole:
         analysis = operator.analyse(lambda n: frames[n], sorted(frames), facts)
-    spent, current = 0.0, frames
+    spent: list[float] = []
+    current, said = frames, dict[int, Judged]()
     for index, stage in enumerate(operator.stages):
         later = sum(s.footprint.temporal_radius for s in operator.stages[index + 1 :])
         numbers = [n for n in sorted(frames) if any(abs(n - w) <= later for w in wanted)]
         previous = None if index == 0 else current
-        outputs, seconds = _run_stage(stage, frames, previous, numbers, analysis, facts)
-        spent += seconds
+        said, seconds = _run_stage(stage, frames, previous, numbers, analysis, facts, planes or {})
+        spent.append(seconds)
+        outputs = {n: judged.pixels for n, judged in said.items()}
         last = index == len(operator.stages) - 1
         keep = last or stage.footprint.exact_output
         current = outputs if keep else {n: _as_half(o) for n, o in outputs.items()}
     return Streamed(
-        frames=current, analysis=analysis, cpu_seconds=spent, analysis_seconds=whole.total
+        frames=current,
+        analysis=analysis,
+        cpu_seconds=sum(spent),
+        analysis_seconds=whole.total,
+        stage_seconds=tuple(spent),
+        judged=said,
     )
 
 
@@ -102,7 +118,8 @@ def _run_stage(
     numbers: Sequence[int],
     analysis: Analysis,
     facts: SourceFacts,
-) -> tuple[dict[int, Pixels], float]:
+    planes: Mapping[int, Mapping[str, Pixels]],
+) -> tuple[dict[int, Judged], float]:
     radius, halo = stage.footprint.temporal_radius, stage.footprint.halo
     seen = frames if previous is None else previous
     surveys: dict[int, FrameSurvey | None] = {}
@@ -130,7 +147,7 @@ def _run_stage(
     region = box.grown(halo)
     rows = _reflected(region.y0, region.y1, facts.height)
     columns = _reflected(region.x0, region.x1, facts.width)
-    outputs: dict[int, Pixels] = {}
+    outputs: dict[int, Judged] = {}
     for number in numbers:
         around = [n if n in seen else None for n in range(number - radius, number + radius + 1)]
         used = [number if n is None else n for n in around]
@@ -147,8 +164,12 @@ def _run_stage(
                 region=region,
                 tile=box,
                 frame=box,
+                planes={
+                    name: plane[rows][:, columns] for name, plane in planes.get(number, {}).items()
+                },
             )
-            outputs[number] = pixels_of(stage(window, analysis, facts))
+            result = stage(window, analysis, facts)
+            outputs[number] = result if isinstance(result, Judged) else Judged(result)
     steady = stage_clock.mean + frame_clock.mean + 2 * radius * pair_clock.mean
     return outputs, steady
 

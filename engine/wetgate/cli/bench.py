@@ -17,6 +17,7 @@ Name = Literal[
     "deartifact",
     "deblur",
     "denoise",
+    "dirt",
     "identity",
     "io",
     "memory",
@@ -53,5 +54,6 @@ def bench(
     target = out / f"{name}-{stamp}.json"
     target.write_text(table.to_json(), encoding="utf-8")
     output.line(table.to_text())
-    output.line(f"written to {target}")
+    drawn = module.draw(table, target.with_suffix("")) if hasattr(module, "draw") else []
+    output.line(f"written to {', '.join(str(path) for path in (target, *drawn))}")
     output.event("bench", table=table.as_dict(), path=target)

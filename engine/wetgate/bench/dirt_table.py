@@ -1,0 +1,399 @@
+"""Lay out what the dirt benchmark measured: a row for each figure and peer, with intervals.
+
+What is independent is the plate: figures are averaged over the clips of a plate first, and
+intervals are bootstrapped over plates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wetgate.bench.dirt_measure import ALONE, JUDGED, TOLD, Clean, Damaged, Share
+from wetgate.bench.dirt_run import Altered
+from wetgate.bench.dirt_scores import Bin, calibration_error, reliability
+from wetgate.bench.table import BenchRow
+from wetgate.measure import bootstrap_mean
+
+F1_GOALS: Mapping[str, float] = {"moving": 0.92, "static": 0.96}
+HOLE_DB, OVER_TELEA_DB = 28.0, 6.0
+INVISIBLE, FALSE_BLOBS, CALIBRATION = 0.92, 1.0, 0.05
+_TELEA = "Telea"
+
+Claim = tuple[float, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A mean over plates and its 95 % interval; NaN where nothing was measured."""
+
+    mean: float
+    interval: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        """Return the mean and its interval in a few letters."""
+        if self.interval is None:
+            return "" if math.isnan(self.mean) else f"{self.mean:.3g}"
+        return f"{self.mean:.3g} ({self.interval[0]:.3g} to {self.interval[1]:.3g})"
+
+
+NOTHING = Figure(math.nan, None)
+
+
+def over_plates(cases: Sequence[Damaged], value: Callable[[Damaged], float | None]) -> Figure:
+    """Average a figure over the clips of each plate, then over plates."""
+    groups: dict[str, list[float]] = {}
+    for case in cases:
+        got = value(case)
+        if got is not None and math.isfinite(got):
+            groups.setdefault(case.plate, []).append(got)
+    if not groups:
+        return NOTHING
+    return Figure(*bootstrap_mean([sum(g) / len(g) for g in groups.values()]))
+
+
+def shares(cases: Sequence[Damaged], value: Callable[[Damaged], Share | None]) -> Figure:
+    """Pool a share over the clips of each plate, then average over plates."""
+    groups: dict[str, Share] = {}
+    for case in cases:
+        got = value(case)
+        if got is not None:
+            groups[case.plate] = groups.get(case.plate, Share()) + got
+    values = [g.value for g in groups.values() if g.whole]
+    return Figure(*bootstrap_mean(values)) if values else NOTHING
+
+
+# Detection
+
+
+def detection_rows(cases: Sequence[Damaged]) -> list[BenchRow]:
+    """Return pixel and object F1 of wetgate beside every peer, then by strength and by plate."""
+    rows: list[BenchRow] = []
+    for group, goal in F1_GOALS.items():
+        here = [c for c in cases if c.group == group]
+        if not here:
+            continue
+        for kind, value in (("pixel F1", _pixel_f1), ("object F1", _object_f1)):
+            rows += _beside_peers(f"{group}: {kind}", here, value, goal)
+        for strength in dict.fromkeys(c.kind for c in here):
+            rows.append(_breakdown(f"{group}: {strength}", [c for c in here if c.kind == strength]))
+    for plate in dict.fromkeys(c.plate for c in cases):
+        rows.append(_breakdown(f"plate: {plate}", [c for c in cases if c.plate == plate]))
+    return rows
+
+
+def _pixel_f1(case: Damaged, name: str) -> float | None:
+    found = case.found.get(name)
+    return None if found is None else found.pixels.f1
+
+
+def _object_f1(case: Damaged, name: str) -> float | None:
+    return case.objects.get(name)
+
+
+def _beside_peers(
+    title: str,
+    cases: Sequence[Damaged],
+    value: Callable[[Damaged, str], float | None],
+    goal: float,
+) -> list[BenchRow]:
+    ours = over_plates(cases, lambda c: value(c, ALONE))
+    peers = [n for n in dict.fromkeys(n for c in cases for n in c.found) if n != ALONE]
+    figures = {n: over_plates(cases, lambda c, n=n: value(c, n)) for n in peers}  # type: ignore[misc]
+    rows = []
+    for name in sorted(peers, key=lambda n: -figures[n].mean):
+
+        def lead(case: Damaged, name: str = name) -> float | None:
+            mine, theirs = value(case, ALONE), value(case, name)
+            return None if mine is None or theirs is None else mine - theirs
+
+        rows.append(
+            BenchRow(
+                case=title,
+                wetgate=ours.mean,
+                peer=figures[name].mean,
+                peer_name=f"{name}, best setting for the clip",
+                interval=ours.interval,
+                goal=f">= {goal:g}",
+                reached=None if ours.interval is None else ours.mean >= goal,
+                unit="",
+                extra={
+                    "peer with 95 %": str(figures[name]),
+                    "lead with 95 %": str(over_plates(cases, lead)),
+                },
+            )
+        )
+    return rows
+
+
+def _breakdown(title: str, cases: Sequence[Damaged]) -> BenchRow:
+    peers = [n for n in dict.fromkeys(n for c in cases for n in c.found) if n != ALONE]
+
+    def best(case: Damaged) -> float:
+        return max(case.found[n].pixels.f1 for n in peers)
+
+    ours = over_plates(cases, lambda c: _pixel_f1(c, ALONE))
+    extra: dict[str, float | str] = {
+        "object F1": str(over_plates(cases, lambda c: _object_f1(c, ALONE))),
+        "blobs": float(sum(c.blobs for c in cases)),
+        "hidden in grain": float(sum(c.hidden for c in cases)),
+    }
+    mine = [c.found[ALONE] for c in cases if ALONE in c.found]
+    if mine:
+        sums = mine[0]
+        for one in mine[1:]:
+            sums = sums + one
+        extra |= {
+            "precision": sums.pixels.precision,
+            "recall": sums.pixels.recall,
+            "object precision": sums.objects.precision,
+            "object recall": sums.objects.recall,
+            "pixel F1, nothing ignored": sums.all_pixels.f1,
+            "object F1, nothing ignored": sums.all_objects.f1,
+        }
+    return BenchRow(
+        case=f"{title}: pixel F1",
+        wetgate=ours.mean,
+        interval=ours.interval,
+        peer=over_plates(cases, best).mean,
+        peer_name="the best peer of each clip",
+        unit="",
+        extra=extra,
+    )
+
+
+# Repair
+
+
+def repair_rows(cases: Sequence[Damaged]) -> list[BenchRow]:
+    """Return PSNR in the hole and in the rim beside every peer, and blobs that are invisible."""
+    rows: list[BenchRow] = []
+    for group in F1_GOALS:
+        here = [c for c in cases if c.group == group]
+        if not here:
+            continue
+        names = list(dict.fromkeys(n for c in here for n in c.mended))
+        ours = [n for n in (TOLD, ALONE) if n in names] or [ALONE]
+        peers = [n for n in names if n not in (TOLD, ALONE)]
+        for mine in ours:
+            rows += [_hole_row(group, mine, name, here) for name in peers]
+        rows += [_invisible_row(group, name, here) for name in (*ours, *JUDGED)]
+    return rows
+
+
+def _hole(case: Damaged, name: str) -> float | None:
+    return case.mended[name].hole if name in case.mended else None
+
+
+def _hole_row(group: str, mine: str, name: str, cases: Sequence[Damaged]) -> BenchRow:
+    ours = over_plates(cases, lambda c: _hole(c, mine))
+    peer = over_plates(cases, lambda c: _hole(c, name))
+
+    def gain(case: Damaged) -> float | None:
+        a, b = _hole(case, mine), _hole(case, name)
+        return None if a is None or b is None else a - b
+
+    def of(who: str, what: Literal["rim", "beneath"]) -> Figure:
+        with_it = [c for c in cases if who in c.mended]
+        return over_plates(with_it, lambda c: float(getattr(c.mended[who], what)))
+
+    lead = over_plates(cases, gain)
+    told = name in JUDGED or name == "spatial median"
+    wanted = f">= {HOLE_DB:g} dB"
+    reached: bool | None = ours.mean >= HOLE_DB
+    if name == _TELEA:
+        wanted += f" and +{OVER_TELEA_DB:g} dB"
+        reached = reached and lead.mean >= OVER_TELEA_DB
+    return BenchRow(
+        case=f"{group}: PSNR in the hole, {mine}",
+        wetgate=ours.mean,
+        peer=peer.mean,
+        peer_name=f"{name}{', told the matte' * told}",
+        interval=ours.interval,
+        goal=wanted,
+        reached=None if ours.interval is None else reached,
+        unit="dB",
+        extra={
+            "peer with 95 %": str(peer),
+            "lead with 95 %": str(lead),
+            "rim dB": str(of(mine, "rim")),
+            "peer's rim": str(of(name, "rim")),
+            "without grain dB": str(of(mine, "beneath")),
+            "peer's without grain": str(of(name, "beneath")),
+        },
+    )
+
+
+def _invisible_row(group: str, name: str, cases: Sequence[Damaged]) -> BenchRow:
+    is_ours = name in (ALONE, TOLD)
+    with_it = [c for c in cases if name in c.mended]
+    share = shares(with_it, lambda c: c.mended[name].shown)
+    counts = [c.mended[name].shown for c in with_it]
+    whole = sum(s.whole for s in counts if s is not None)
+    return BenchRow(
+        case=f"{group}: blobs invisible, {name}{', told the matte' * (not is_ours)}",
+        wetgate=100 * share.mean if is_ours else math.nan,
+        peer=None if is_ours else 100 * share.mean,
+        peer_name="" if is_ours else name,
+        interval=_times(share.interval, 100),
+        goal=f">= {100 * INVISIBLE:g} %" if is_ours else "",
+        reached=share.mean >= INVISIBLE if is_ours and share.interval else None,
+        unit="%",
+        extra={
+            "blobs that a neighbor shows": float(whole),
+            "of the others": str(shares(with_it, lambda c: c.mended[name].others)),
+            "by PSNR of the hole alone": str(shares(with_it, lambda c: c.mended[name].close)),
+        },
+    )
+
+
+def _times(interval: tuple[float, float] | None, by: float) -> tuple[float, float] | None:
+    return None if interval is None else (by * interval[0], by * interval[1])
+
+
+# False removal
+
+
+def clean_rows(cases: Sequence[Clean], damaged: Sequence[Damaged]) -> list[BenchRow]:
+    """Return false blobs and altered pixels by action, over all of them, and on dirty clips."""
+    rows: list[BenchRow] = []
+    acted = [c for c in cases if "plate" not in c.kind]
+    titles = [(kind, [c for c in cases if c.kind == kind]) for kind in _kinds(cases)]
+    for title, here in [*titles, ("all action", acted)]:
+        rows.append(_false_row(title, here, goal=title == "all action"))
+    for name in dict.fromkeys(n for c in acted for n in c.altered if n != ALONE):
+        rows.append(_false_peer_row(name, acted))
+    if any(ALONE in c.found for c in damaged):
+        total = sum((c.altered for c in damaged), Altered())
+        rows.append(
+            BenchRow(
+                case="clips with dirt: clean pixels altered by more than 3 deviations",
+                wetgate=1e6 * total.by_much / max(total.pixels, 1),
+                unit="ppm",
+                extra={"at all, ppm": 1e6 * total.at_all / max(total.pixels, 1)},
+            )
+        )
+    return rows
+
+
+def _kinds(cases: Sequence[Clean]) -> list[str]:
+    return list(dict.fromkeys(c.kind for c in cases))
+
+
+def _false_row(title: str, cases: Sequence[Clean], *, goal: bool) -> BenchRow:
+    with_it = [c.altered[ALONE] for c in cases if ALONE in c.altered]
+    total = sum(with_it, Altered())
+    rates = [100 * a.blobs / a.frames for a in with_it]
+    rate, interval = bootstrap_mean(rates) if rates else (math.nan, None)
+    most = 100 * poisson_most(total.blobs) / max(total.frames, 1)
+    return BenchRow(
+        case=f"{title}: false blobs per 100 frames",
+        wetgate=rate,
+        interval=interval,
+        goal=f"<= {FALSE_BLOBS:g}" if goal else "",
+        reached=rate <= FALSE_BLOBS if goal and rates else None,
+        unit="",
+        extra={
+            "frames": float(total.frames),
+            "false blobs": float(total.blobs),
+            "at most (Poisson 97.5 %)": most,
+            "clean px altered > 3 dev, ppm": 1e6 * total.by_much / max(total.pixels, 1),
+            "altered at all, ppm": 1e6 * total.at_all / max(total.pixels, 1),
+            "looked at and left alone": float(sum(c.candidates for c in cases) - total.blobs),
+        },
+    )
+
+
+def _false_peer_row(name: str, cases: Sequence[Clean]) -> BenchRow:
+    each = [c.altered[name] for c in cases]
+    total = sum(each, Altered())
+    finds_blobs = total.blobs > 0
+    rates = [100 * a.blobs / a.frames for a in each]
+    mean, interval = bootstrap_mean(rates)
+    ours = [100 * a.blobs / a.frames for c in cases if (a := c.altered.get(ALONE)) is not None]
+    ppm = 1e6 * total.by_much / max(total.pixels, 1)
+    extra: dict[str, float | str] = {"frames": float(total.frames)}
+    if finds_blobs:
+        extra["peer with 95 %"] = str(Figure(mean, interval))
+        extra["called dirt, ppm"] = 1e6 * total.at_all / max(total.pixels, 1)
+    else:
+        extra["peer: clean px altered > 3 dev, ppm"] = ppm
+        extra["peer: altered at all, ppm"] = 1e6 * total.at_all / max(total.pixels, 1)
+    return BenchRow(
+        case="all action: false blobs per 100 frames" if finds_blobs else "all action: altered",
+        wetgate=sum(ours) / len(ours) if ours and finds_blobs else math.nan,
+        peer=mean if finds_blobs else None,
+        peer_name=f"{name}{', best common setting' * finds_blobs}",
+        unit="",
+        extra=extra,
+    )
+
+
+def poisson_most(events: int) -> float:
+    """Return the mean of which so few events are seen with a chance of 2.5 % (exact).
+
+    Source: Garwood, "Fiducial limits for the Poisson distribution", Biometrika 28, 1936.
+    """
+    low, high = float(events), events + 10.0 + 10.0 * math.sqrt(events + 1.0)
+    for _ in range(80):
+        mean = 0.5 * (low + high)
+        terms = [k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(events + 1)]
+        if sum(math.exp(t) for t in terms) > 0.025:
+            low = mean
+        else:
+            high = mean
+    return high
+
+
+# Confidence
+
+
+def claims_by_clip(damaged: Sequence[Damaged], clean: Sequence[Clean]) -> list[list[Claim]]:
+    """Return the claims of every clip that made some."""
+    every = [list(c.claims) for c in damaged] + [list(c.claims) for c in clean]
+    return [claims for claims in every if claims]
+
+
+def confidence_rows(clips: Sequence[Sequence[Claim]]) -> list[BenchRow]:
+    """Return the expected calibration error, bootstrapped over clips, and the ten bins."""
+    if not clips:
+        return []
+    error, interval = _error_of(clips)
+    rows = [
+        BenchRow(
+            case="confidence: expected calibration error",
+            wetgate=error,
+            interval=interval,
+            goal=f"<= {CALIBRATION:g}",
+            reached=error <= CALIBRATION,
+            unit="",
+            extra={"blobs": float(sum(len(c) for c in clips))},
+        )
+    ]
+    for k, each in enumerate(reliability([claim for clip in clips for claim in clip])):
+        rows.append(_bin_row(k, each))
+    return rows
+
+
+def _error_of(clips: Sequence[Sequence[Claim]]) -> tuple[float, tuple[float, float]]:
+    every = calibration_error(reliability([claim for clip in clips for claim in clip]))
+    rng = np.random.default_rng(1)
+    errors = []
+    for _ in range(400):
+        picked = rng.integers(0, len(clips), len(clips))
+        errors.append(calibration_error(reliability([x for i in picked for x in clips[i]])))
+    low, high = np.quantile(errors, [0.025, 0.975])
+    return every, (float(low), float(high))
+
+
+def _bin_row(index: int, each: Bin) -> BenchRow:
+    return BenchRow(
+        case=f"confidence {index / 10:.1f} to {(index + 1) / 10:.1f}: share that is dirt",
+        wetgate=each.true,
+        unit="",
+        extra={"predicted": each.predicted, "blobs": float(each.count)},
+    )
