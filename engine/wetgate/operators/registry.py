@@ -32,6 +32,7 @@ _FACTORIES: Mapping[str, Factory | _Late] = {
     "denoise": _Late("denoise.operator", "DenoiseOperator"),
     "model": _Late("imported.operator", "ModelOperator"),
     "denoise-upscale": _Late("denoise_upscale.operator", "DenoiseUpscaleOperator"),
+    "scratches": _Late("scratches.operator", "ScratchesOperator"),
     "upscale": _Late("upscale.operator", "UpscaleOperator"),
 }
 

@@ -1,0 +1,1 @@
+"""Scratches: lines that stay with the film, found over a whole shot and taken off."""

@@ -1,0 +1,330 @@
+"""Tell scratches from lines of the picture: poles, stems, mullions, borders.
+
+A scratch belongs to the film. It goes on at the top of a frame where it left the one before; it
+does not follow the picture's motion; it lies on top of whatever the picture shows, over the whole
+height, and adds the same to all of it. A line of the picture does at least one of these
+otherwise, or nothing can be told, and then the line stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.operators.base import FrameReader, SourceFacts
+from wetgate.operators.denoise.flow import Flow, FlowPicture, estimate_flow, flow_picture
+from wetgate.operators.scratches.fit import Course
+from wetgate.operators.scratches.lines import Strips, luma_of
+from wetgate.operators.scratches.profile import Profile
+
+_PAIRS = 6
+"""Pairs of frames looked at for each candidate and each distance in time."""
+_FAR = 8
+_OFF, _WITH, _MOVES = 0.6, 0.35, 0.5
+_SIDES = (4, 8, 12)
+_LEAST_TEXTURE = 1.5
+_BACK = 0.5
+_STEEP = 3.5
+_COVERS = 0.25
+
+_Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a candidate is held to be.
+
+    Attributes:
+        confidence: 0-1, that it is a scratch. why: why it must be left alone, or empty.
+        facts: what the verdict was made of.
+    """
+
+    confidence: float
+    why: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Votes:
+    """How many strips, of how many that can tell, go with the picture and how many do not."""
+
+    film: float = 0.0
+    picture: float = 0.0
+    told: float = 0.0
+
+    def add(
+        self, moved: _Float, flows: Sequence[_Float], tells: Sequence[NDArray[np.bool_]]
+    ) -> None:
+        """Add a pair of frames.
+
+        Args:
+            moved: `(strip,)` px by which the candidate moved.
+            flows, tells: the same of the picture on each side, and whether it can be trusted.
+        """
+        apart = np.full(len(moved), np.inf)
+        moves = np.abs(moved) > _MOVES
+        told = np.zeros(len(moved), np.bool_)
+        for flow, tell in zip(flows, tells, strict=True):
+            apart = np.where(tell, np.minimum(apart, np.abs(moved - flow)), apart)
+            moves |= tell & (np.abs(flow) > _MOVES)
+            told |= tell
+        told &= moves
+        if told.any():
+            self.film += float((apart[told] > _OFF).mean())
+            self.picture += float((apart[told] < _WITH).mean())
+            self.told += 1.0
+
+
+def motion_votes(
+    courses: Sequence[Mapping[int, Course]],
+    profiles: Sequence[Profile],
+    read: FrameReader,
+    frames: Sequence[int],
+    facts: SourceFacts,
+) -> list[Votes]:
+    """Compare how candidates and the picture beside them move, on pairs of frames."""
+    strips = Strips.of(facts.height)
+    votes = [Votes() for _ in courses]
+    pictures: dict[int, FlowPicture] = {}
+    limits: list[float] = []
+
+    def picture(index: int) -> FlowPicture:
+        if index not in pictures:
+            luma = luma_of(read(frames[index])).copy()
+            for own, profile in zip(courses, profiles, strict=True):
+                if index in own:
+                    _bridge(luma, own[index], profile.reach, strips)
+            if not limits:
+                limits.extend(float(v) for v in np.percentile(luma, (0.5, 99.5)))
+            pictures[index] = flow_picture(luma, limits[0], limits[1], 1.5)
+        return pictures[index]
+
+    for i, j in _pairs(courses):
+        here, there = picture(i), picture(j)
+        forward, backward = estimate_flow(here, there), estimate_flow(there, here)
+        rough = _texture(here)
+        for own, profile, vote in zip(courses, profiles, votes, strict=True):
+            if i not in own or j not in own:
+                continue
+            a, b = own[i], own[j]
+            low, high = max(a.first, b.first), min(a.stop, b.stop)
+            if high - low < 2:
+                continue
+            x = a.place[low - a.first : high - a.first]
+            moved = b.place[low - b.first : high - b.first] - x
+            y = strips.middles[low:high]
+            found = [
+                _beside(forward, backward, rough, here.scale, x, y, sign, profile.reach, facts)
+                for sign in (-1, 1)
+            ]
+            vote.add(moved, [f[0] for f in found], [f[1] for f in found])
+    return votes
+
+
+def _pairs(courses: Sequence[Mapping[int, Course]]) -> list[tuple[int, int]]:
+    """Spread pairs over the life of each candidate; what candidates share is looked at once."""
+    wanted: set[tuple[int, int]] = set()
+    for own in courses:
+        known = sorted(own)
+        for lag in (1, _FAR):
+            lag = min(lag, max(1, len(known) // 2))
+            starts = [n for n in known if n + lag in own]
+            if starts:
+                # Multiples of a step: candidates that live at the same time share pairs.
+                step = max(1, -(-len(starts) // _PAIRS))
+                wanted.update((n, n + lag) for n in starts if n % step == 0)
+    return sorted(wanted)
+
+
+def _bridge(luma: NDArray[np.float32], course: Course, reach: int, strips: Strips) -> None:
+    """Replace a line by what lies on either side, so that flow does not see it."""
+    rows, place, _ = course.rows(strips)
+    whole = np.rint(place).astype(np.intp)
+    last = luma.shape[1] - 1
+    left = luma[rows, np.clip(whole - reach - 1, 0, last)]
+    right = luma[rows, np.clip(whole + reach + 1, 0, last)]
+    for k in range(-reach, reach + 1):
+        at = whole + k
+        share = np.float32((k + reach + 1) / (2 * reach + 2))
+        inside = (at >= 0) & (at <= last)
+        luma[rows[inside], at[inside]] = (left + share * (right - left))[inside]
+
+
+def _texture(picture: FlowPicture) -> NDArray[np.float32]:
+    """Return the root mean square of the upright gradient near each sample, codes."""
+    import cv2
+
+    plane = picture.picture.astype(np.float32)
+    slope = np.zeros_like(plane)
+    slope[:, 1:-1] = 0.5 * (plane[:, 2:] - plane[:, :-2])
+    return np.sqrt(cv2.blur(slope**2, (9, 9)))
+
+
+def _beside(
+    forward: Flow,
+    backward: Flow,
+    rough: NDArray[np.float32],
+    scale: int,
+    x: _Float,
+    y: _Float,
+    sign: int,
+    reach: int,
+    facts: SourceFacts,
+) -> tuple[_Float, NDArray[np.bool_]]:
+    """Return the picture's motion on one side, and whether to trust it."""
+    rows = np.rint(y).astype(np.int64)
+    found, sure = [], []
+    for away in _SIDES:
+        columns = np.rint(x).astype(np.int64) + sign * (reach + away)
+        inside = (columns >= 0) & (columns < facts.width)
+        columns = np.clip(columns, 0, facts.width - 1)
+        flow = _at(forward, columns, rows)
+        to_x = np.clip(np.rint(columns + flow[:, 0]).astype(np.int64), 0, facts.width - 1)
+        to_y = np.clip(np.rint(rows + flow[:, 1]).astype(np.int64), 0, facts.height - 1)
+        back = _at(backward, to_x, to_y)
+        returns = np.abs(flow + back).max(axis=1) < _BACK
+        seen = rough[
+            np.minimum(rows // scale, rough.shape[0] - 1),
+            np.minimum(columns // scale, rough.shape[1] - 1),
+        ]
+        found.append(flow[:, 0])
+        sure.append(inside & returns & (seen > _LEAST_TEXTURE))
+    trusted = np.stack(sure).sum(axis=0) >= 2
+    return np.median(np.stack(found), axis=0), trusted
+
+
+def _at(flow: Flow, x: NDArray[np.int64], y: NDArray[np.int64]) -> _Float:
+    """Return displacements `(n, 2)` at `n` places."""
+    return np.stack([flow.at(x[k : k + 1], y[k : k + 1])[0, 0] for k in range(len(x))])
+
+
+def judge_candidate(
+    courses: Mapping[int, Course], profile: Profile, strips: Strips, votes: Votes
+) -> Verdict:
+    """Weigh what is known of one candidate."""
+    facts = {
+        "frames": float(len(courses)),
+        "film": votes.film / votes.told if votes.told else 0.0,
+        "picture": votes.picture / votes.told if votes.told else 0.0,
+        "told": votes.told,
+        "jump": _jump(courses),
+        "steepness": _steepness(courses, strips),
+        "covers": _covers(courses, profile),
+        "present": _present(courses, strips),
+        "clear": _clear(courses),
+    }
+    score = -1.0
+    why = ""
+    score += 5.0 * (facts["film"] - facts["picture"]) * min(1.0, votes.told / 3.0)
+    score += 2.0 * min(facts["clear"] - 2.5, 1.0)
+    if facts["jump"] > 1.0:
+        score -= 3.0 * min(facts["jump"] - 1.0, 2.0)
+        why = "moves from frame to frame as the picture does"
+    if facts["present"] < 0.8:
+        score -= 10.0 * (0.8 - facts["present"])
+        why = "does not reach over the height of the frame"
+    if facts["steepness"] > _STEEP:
+        score -= 4.0
+        why = "too slanted"
+    confidence = float(1.0 / (1.0 + np.exp(-score)))
+    if confidence < 0.5 and not why:
+        why = (
+            "moves with the picture"
+            if facts["picture"] > facts["film"]
+            else "cannot be told from a line of the picture"
+        )
+    return Verdict(confidence, why if confidence < 0.5 else "", facts)
+
+
+def _jump(courses: Mapping[int, Course]) -> float:
+    """Return how surely the line jumps one way at each new frame, 1 where it is as sure as not.
+
+    A scratch is one line on the film: where frames meet it moves no further on the whole than a
+    gate weaves.
+    """
+    known = sorted(courses)
+    jumps = [
+        float(courses[j].place[0] - courses[i].place[-1])
+        for i, j in pairwise(known)
+        if j == i + 1
+    ]
+    if len(jumps) < 2:
+        return 0.0
+    values = np.asarray(jumps)
+    error = float(values.std()) / np.sqrt(len(values))
+    return float(abs(values.mean()) / (0.3 + 3.0 * error))
+
+
+def _steepness(courses: Mapping[int, Course], strips: Strips) -> float:
+    """Return the median angle from upright, degrees."""
+    slopes = [
+        np.polyfit(strips.middles[c.first : c.stop], c.place, 1)[0]
+        for c in courses.values()
+        if len(c.place) >= 4
+    ]
+    return float(np.degrees(np.arctan(np.abs(np.median(slopes))))) if slopes else 0.0
+
+
+def _covers(courses: Mapping[int, Course], profile: Profile) -> float:
+    """Return how much of the picture's changes under the core is gone: 0 to about 1.
+
+    What strips of the line differ by from those nearby, against the same of the picture beside.
+    An addition stays the same whatever lies below it; paint and poles do not.
+    """
+    product = square = 0.0
+    for course in courses.values():
+        if len(course.own) < 8:
+            continue
+        sign = 1.0 / np.maximum(course.error, 1e-9) ** 2
+        own, level = _detail(course.own), _detail(course.level)
+        product += float((sign * own * level).sum())
+        square += float((sign * level**2).sum())
+    peak = float(profile.values.mean(axis=0)[profile.values.shape[1] // 2])
+    return -product / square * peak if square > 0 else 0.0
+
+
+def _detail(values: _Float) -> _Float:
+    """Return values less the mean of the seven around."""
+    padded = np.pad(values, 3, mode="edge")
+    return values - np.convolve(padded, np.full(7, 1 / 7), "valid")
+
+
+def _present(courses: Mapping[int, Course], strips: Strips) -> float:
+    """Return the share of the frame's height in which the line usually shows."""
+    table = np.full((len(courses), strips.count), np.nan)
+    for row, course in enumerate(courses.values()):
+        table[row, course.first : course.stop] = course.own
+    usual = float(np.nanmedian(table))
+    seen = ~np.isnan(table).all(axis=0)
+    middle = np.nanmedian(table[:, seen], axis=0)
+    padded = np.pad(middle, 1, mode="edge")
+    smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    return float((smooth > 0.2 * usual).mean())
+
+
+def _clear(courses: Mapping[int, Course]) -> float:
+    """Return how far the strength stands out of what the filter says beside, in deviations."""
+    own = np.concatenate([c.own for c in courses.values()])
+    beside = np.concatenate([c.beside for c in courses.values()])
+    spread = float(np.sqrt(np.mean(beside.mean(axis=0) ** 2)))
+    noise = float(beside.std()) / np.sqrt(len(beside))
+    return float(abs(own.mean()) / max(np.hypot(spread, noise), 1e-12))
+
+
+def judge(
+    courses: Sequence[Mapping[int, Course]],
+    profiles: Sequence[Profile],
+    read: FrameReader,
+    frames: Sequence[int],
+    facts: SourceFacts,
+) -> list[Verdict]:
+    """Judge all candidates of a shot, each by its courses by frame index."""
+    strips = Strips.of(facts.height)
+    votes = motion_votes(courses, profiles, read, frames, facts)
+    return [
+        judge_candidate(c, p, strips, v) for c, p, v in zip(courses, profiles, votes, strict=True)
+    ]

@@ -1,0 +1,154 @@
+"""Find the scratches of a shot: candidates, their fit, the verdict, and all of it as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.operators.base import FrameReader, Pixels, SourceFacts
+from wetgate.operators.scratches.fit import Course, add_profile, fit_frame
+from wetgate.operators.scratches.follow import Path, follow
+from wetgate.operators.scratches.judge import judge
+from wetgate.operators.scratches.lines import Evidence, Strips, evidence_of, luma_of
+from wetgate.operators.scratches.profile import (
+    Profile,
+    ProfileSums,
+    RowFilters,
+    gaussian_profile,
+    row_filters,
+)
+from wetgate.operators.scratches.tracks import Track, TrackOnFrame
+
+_SEGMENT = 1 << 25
+"""Most strips times columns followed in one go: 32 MB for each width of core."""
+_LEAST_FRAMES = 1.0
+_LEAST_SIDE = 64
+_LEAST_SHOT = 2
+_FIRST_SIGMA = (0.6, 0.8, 1.2, 2.0)
+_HALF = 20
+"""px either side of a core of which the cross section is made."""
+
+_Float = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A line that may be a scratch, as far as it is known."""
+
+    path: Path
+    first_frame: int
+    courses: dict[int, Course] = field(default_factory=dict)
+    profile: Profile | None = None
+
+    def begins(self, strips: Strips) -> dict[int, tuple[int, _Float]]:
+        """Return the strip and the columns where the path enters each frame, by frame index."""
+        found = {}
+        count = strips.count
+        for index in range(self.path.start // count, (self.path.stop - 1) // count + 1):
+            low = max(self.path.start, index * count)
+            high = min(self.path.stop, (index + 1) * count)
+            columns = self.path.columns[low - self.path.start : high - self.path.start]
+            if high - low >= 2:
+                at = self.first_frame + index
+                found[at] = (low - index * count, columns.astype(np.float64))
+        return found
+
+
+def find_candidates(
+    read: FrameReader, frames: Sequence[int], facts: SourceFacts
+) -> list[Candidate]:
+    """Follow lines through the shot; long shots in parts, lest memory grows with them."""
+    strips = Strips.of(facts.height)
+    at_once = max(4, _SEGMENT // (strips.count * facts.width))
+    parts = max(1, -(-len(frames) // at_once))
+    edges = np.linspace(0, len(frames), parts + 1).round().astype(int)
+    found: list[Candidate] = []
+    for start, stop in pairwise(edges):
+        evidence: list[tuple[Evidence, ...]] = []
+        for index in range(start, stop):
+            evidence.append(evidence_of(luma_of(_sized(read(frames[index]), facts)), strips))
+        least = round(_LEAST_FRAMES * strips.count)
+        found += [Candidate(p, int(start)) for p in follow(evidence, least_strips=least)]
+    return found
+
+
+def _sized(pixels: Pixels, facts: SourceFacts) -> Pixels:
+    """Return a stray frame of another size as an empty one."""
+    shape = facts.height, facts.width, facts.channels
+    return pixels if pixels.shape == shape else np.zeros(shape, np.float32)
+
+
+def fit_candidates(
+    candidates: Sequence[Candidate],
+    read: FrameReader,
+    frames: Sequence[int],
+    facts: SourceFacts,
+) -> None:
+    """Refine place, strength and cross section of every candidate."""
+    strips = Strips.of(facts.height)
+    begins = [c.begins(strips) for c in candidates]
+    filters: list[RowFilters] = []
+    for candidate in candidates:
+        core = candidate.path.core
+        first = gaussian_profile(_FIRST_SIGMA[core], candidate.path.polarity)
+        filters.append(row_filters(first))
+    for turn in range(3):
+        sums = [ProfileSums.empty(facts.channels, _HALF) for _ in candidates]
+        for index, number in enumerate(frames):
+            here = [i for i, b in enumerate(begins) if index in b]
+            if not here:
+                continue
+            pixels = _sized(read(number), facts)
+            luma = luma_of(pixels)
+            for i in here:
+                candidate = candidates[i]
+                if turn == 0:
+                    strip, place = begins[i][index]
+                else:
+                    strip, place = candidate.courses[index].first, candidate.courses[index].place
+                course = fit_frame(luma, strips, strip, place, filters[i], fixed=turn == 2)
+                candidate.courses[index] = course
+                if turn < 2:
+                    add_profile(sums[i], pixels, luma, strips, course, filters[i])
+        if turn == 2:
+            break
+        for i, candidate in enumerate(candidates):
+            if not candidate.courses:
+                continue
+            candidate.profile = sums[i].estimate()
+            filters[i] = row_filters(candidate.profile)
+
+
+def analyse_shot(
+    read: FrameReader, frames: Sequence[int], facts: SourceFacts, threshold: float
+) -> dict[str, object]:
+    """Find, fit and judge the scratches of a shot."""
+    if min(facts.width, facts.height) < _LEAST_SIDE or len(frames) < _LEAST_SHOT:
+        return {"tracks": []}
+    candidates = find_candidates(read, frames, facts)
+    fit_candidates(candidates, read, frames, facts)
+    strips = Strips.of(facts.height)
+    known = [(c, c.profile) for c in candidates if c.profile is not None]
+    profiles = [p for _, p in known]
+    verdicts = judge([c.courses for c, _ in known], profiles, read, frames, facts)
+    tracks = []
+    for (candidate, profile), verdict in zip(known, verdicts, strict=True):
+        why = verdict.why or ("below the threshold" if verdict.confidence < threshold else "")
+        tracks.append(
+            Track(
+                profile=profile,
+                polarity=candidate.path.polarity,
+                confidence=verdict.confidence,
+                why=why,
+                frames={
+                    frames[i]: TrackOnFrame(c.first, c.place, c.strength)
+                    for i, c in sorted(candidate.courses.items())
+                },
+                facts=verdict.facts,
+            )
+        )
+    return {"tracks": [t.as_json() for t in tracks], "strip": strips.rows}
