@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from wetgate.render.fixes.verdicts import Verdicts, save_verdicts
 from wetgate.render.job import JobOptions, run_job, verify_output
 
 FRAMES = range(1001, 1006)
+WORKER = Path(__file__).parents[1] / "support" / "specks_worker.py"
 
 
 @pytest.fixture(autouse=True)
@@ -264,3 +268,34 @@ def test_a_frame_has_its_journal_before_its_name(
     assert set(open_restored(out).all_fixes()) == set(open_restored(whole).all_fixes())
     assert verify_output(out).problems == ()
     assert latest(out).keys() == latest(whole).keys()
+
+
+def test_kills_leave_no_frame_without_its_fixes(tmp_path: Path) -> None:
+    numbers = range(1001, 1025)
+    plate = write_specks(tmp_path / "in", numbers)
+    whole = render(plate, tmp_path / "whole")
+    out = tmp_path / "out"
+    told = out / ".wetgate/fixes.jsonl"
+    for frames in (4, 14):
+        worker = subprocess.Popen([sys.executable, str(WORKER), str(plate), str(out)])
+        until = time.monotonic() + 60
+        while time.monotonic() < until and worker.poll() is None:
+            if told.exists() and told.read_bytes().count(b'"event":"frame"') >= frames:
+                break
+            time.sleep(0.001)
+        worker.kill()
+        worker.wait()
+        restored = open_restored(out)
+        ledger = restored.ledger()
+        there = [int(p.name.split(".")[1]) for p in out.glob("plate.*.dpx")]
+        assert there
+        for number in there:
+            state = restored.state_of_file(number, ledger)
+            assert len(state.fixes) == 12
+            tiles = restored.journal.tiles(state.frame)
+            assert tiles is not None
+            assert len(tiles.number) == sum(fix.pixels > 0 for fix in state.fixes.values())
+    render(plate, out, resume=True)
+    assert file_digests(out) == file_digests(whole)
+    assert open_restored(out).all_fixes() == open_restored(whole).all_fixes()
+    assert verify_output(out).problems == ()
