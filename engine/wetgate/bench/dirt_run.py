@@ -17,7 +17,9 @@ from wetgate.operators.registry import make_operator
 
 ALTERED = 3.0
 """Deviations of the grain from which an altered clean pixel counts as removed picture."""
-MATTE = "dirt.matte"
+MATTE, SURE = "dirt.matte", "dirt.confidence"
+THRESHOLD = 0.5
+"""Confidence from which the operator repairs, by default."""
 
 
 def dirt_operator(params: Mapping[str, object] | None = None) -> Operator | None:
@@ -87,22 +89,22 @@ def delivered(source: Pixels, said: Judged) -> Pixels:
     return np.where(fixed, codes, source)
 
 
-def called_labels(said: Judged) -> NDArray[np.int32]:
-    """Return which blob claims each pixel at least half: of blobs called dirt, repaired or not.
+def called_labels(said: Judged, threshold: float = THRESHOLD) -> NDArray[np.int32]:
+    """Return which blob claims each pixel, of the blobs called dirt: repaired or not.
 
-    A pixel of the matte that belongs to no fix is that of the blob whose box holds it, the
-    smallest box where several do.
+    Of a repaired blob that is what its matte takes at least half, of one left alone all that
+    lies under its confidence, if that reaches the threshold. Such a pixel is that of the blob
+    whose box holds it, the smallest box where several do.
     """
-    matte = said.planes.get(MATTE)
-    fixes = said.fixes
-    if matte is None or fixes is None:
-        raise ValueError(f"the operator gave no fixes or no plane {MATTE!r}")
-    called = matte > 0.5
-    labels = np.where(called, fixes.astype(np.int32), 0)
+    matte, sure, fixes = said.planes.get(MATTE), said.planes.get(SURE), said.fixes
+    if fixes is None or matte is None or sure is None:
+        raise ValueError(f"the operator gave no fixes or no planes {MATTE!r} and {SURE!r}")
+    labels = np.where((fixes > 0) & (matte > 0.5), fixes.astype(np.int32), 0)
+    left = (fixes == 0) & (sure >= threshold)
     for fix in sorted(said.records, key=lambda f: -f.box.width * f.box.height):
-        if not fix.applied:
+        if not fix.applied and fix.confidence >= threshold:
             area = np.s_[fix.box.y0 : fix.box.y1, fix.box.x0 : fix.box.x1]
-            labels[area][called[area] & (fixes[area] == 0)] = fix.number
+            labels[area][left[area]] = fix.number
     return np.asarray(labels, np.int32)
 
 

@@ -152,8 +152,8 @@ class BlobVerdict:
         beneath: the same beneath the grain: the mean squared error against the picture without
             grain, less the grain's own variance, as PSNR.
         seam, allowed: mean step of luma across the hole's edge, and the step that 95 % of the
-            neighboring pixels in and about the hole stay under in the undamaged scan; codes of 8-bit
-            luma.
+            neighboring pixels in and about the hole stay under in the undamaged scan; codes of
+            8-bit luma.
     """
 
     psnr: float

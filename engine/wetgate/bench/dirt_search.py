@@ -27,7 +27,7 @@ Pixels = NDArray[np.float32]
 Plane = NDArray[np.float32]
 
 BLURS = (0.0, 0.8)
-THRESHOLDS = (2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 11.0, 15.0, 20.0)
+THRESHOLDS = (2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 11.0, 16.0)
 """In deviations of the clip's grain on luma, mean over the clip."""
 LEAST = (1, 4)
 """Parts of fewer px are dropped."""

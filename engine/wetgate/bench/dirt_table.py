@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from wetgate.bench.dirt_measure import ALONE, JUDGED, TOLD, Clean, Damaged, Share
+from wetgate.bench.dirt_figures import Figure, over_plates, shares
+from wetgate.bench.dirt_measure import ALONE, JUDGED, TOLD, Clean, Damaged
 from wetgate.bench.dirt_run import Altered
 from wetgate.bench.dirt_scores import Bin, calibration_error, reliability
+from wetgate.bench.dirt_search import Found
 from wetgate.bench.table import BenchRow
 from wetgate.measure import bootstrap_mean
 
@@ -25,46 +26,6 @@ INVISIBLE, FALSE_BLOBS, CALIBRATION = 0.92, 1.0, 0.05
 _TELEA = "Telea"
 
 Claim = tuple[float, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A mean over plates and its 95 % interval; NaN where nothing was measured."""
-
-    mean: float
-    interval: tuple[float, float] | None
-
-    def __str__(self) -> str:
-        """Return the mean and its interval in a few letters."""
-        if self.interval is None:
-            return "" if math.isnan(self.mean) else f"{self.mean:.3g}"
-        return f"{self.mean:.3g} ({self.interval[0]:.3g} to {self.interval[1]:.3g})"
-
-
-NOTHING = Figure(math.nan, None)
-
-
-def over_plates(cases: Sequence[Damaged], value: Callable[[Damaged], float | None]) -> Figure:
-    """Average a figure over the clips of each plate, then over plates."""
-    groups: dict[str, list[float]] = {}
-    for case in cases:
-        got = value(case)
-        if got is not None and math.isfinite(got):
-            groups.setdefault(case.plate, []).append(got)
-    if not groups:
-        return NOTHING
-    return Figure(*bootstrap_mean([sum(g) / len(g) for g in groups.values()]))
-
-
-def shares(cases: Sequence[Damaged], value: Callable[[Damaged], Share | None]) -> Figure:
-    """Pool a share over the clips of each plate, then average over plates."""
-    groups: dict[str, Share] = {}
-    for case in cases:
-        got = value(case)
-        if got is not None:
-            groups[case.plate] = groups.get(case.plate, Share()) + got
-    values = [g.value for g in groups.values() if g.whole]
-    return Figure(*bootstrap_mean(values)) if values else NOTHING
 
 
 # Detection
@@ -137,23 +98,18 @@ def _breakdown(title: str, cases: Sequence[Damaged]) -> BenchRow:
         return max(case.found[n].pixels.f1 for n in peers)
 
     ours = over_plates(cases, lambda c: _pixel_f1(c, ALONE))
-    extra: dict[str, float | str] = {
+    more = {
         "object F1": str(over_plates(cases, lambda c: _object_f1(c, ALONE))),
-        "blobs": float(sum(c.blobs for c in cases)),
-        "hidden in grain": float(sum(c.hidden for c in cases)),
+        "hidden in grain": str(sum(c.hidden for c in cases)),
     }
     mine = [c.found[ALONE] for c in cases if ALONE in c.found]
     if mine:
-        sums = mine[0]
-        for one in mine[1:]:
-            sums = sums + one
-        extra |= {
-            "precision": sums.pixels.precision,
-            "recall": sums.pixels.recall,
-            "object precision": sums.objects.precision,
-            "object recall": sums.objects.recall,
-            "pixel F1, nothing ignored": sums.all_pixels.f1,
-            "object F1, nothing ignored": sums.all_objects.f1,
+        sums = sum(mine, Found())
+        more |= {
+            "precision": f"{sums.pixels.precision:.3f}",
+            "recall": f"{sums.pixels.recall:.3f}",
+            "of objects": f"{sums.objects.precision:.3f} and {sums.objects.recall:.3f}",
+            "nothing ignored": f"{sums.all_pixels.f1:.3f}, objects {sums.all_objects.f1:.3f}",
         }
     return BenchRow(
         case=f"{title}: pixel F1",
@@ -162,7 +118,7 @@ def _breakdown(title: str, cases: Sequence[Damaged]) -> BenchRow:
         peer=over_plates(cases, best).mean,
         peer_name="the best peer of each clip",
         unit="",
-        extra=extra,
+        extra={"blobs": float(sum(c.blobs for c in cases)), "more": _told(more)},
     )
 
 
@@ -220,10 +176,14 @@ def _hole_row(group: str, mine: str, name: str, cases: Sequence[Damaged]) -> Ben
         extra={
             "peer with 95 %": str(peer),
             "lead with 95 %": str(lead),
-            "rim dB": str(of(mine, "rim")),
-            "peer's rim": str(of(name, "rim")),
-            "without grain dB": str(of(mine, "beneath")),
-            "peer's without grain": str(of(name, "beneath")),
+            "more": _told(
+                {
+                    "rim": str(of(mine, "rim")),
+                    "peer's": str(of(name, "rim")),
+                    "without grain": str(of(mine, "beneath")),
+                    "the peer's": str(of(name, "beneath")),
+                }
+            ),
         },
     )
 
@@ -244,9 +204,17 @@ def _invisible_row(group: str, name: str, cases: Sequence[Damaged]) -> BenchRow:
         reached=share.mean >= INVISIBLE if is_ours and share.interval else None,
         unit="%",
         extra={
-            "blobs that a neighbor shows": float(whole),
-            "of the others": str(shares(with_it, lambda c: c.mended[name].others)),
-            "by PSNR of the hole alone": str(shares(with_it, lambda c: c.mended[name].close)),
+            "blobs": float(whole),
+            "more": _told(
+                {
+                    "of blobs that no neighbor shows": str(
+                        shares(with_it, lambda c: c.mended[name].others)
+                    ),
+                    "by PSNR of the hole alone": str(
+                        shares(with_it, lambda c: c.mended[name].close)
+                    ),
+                }
+            ),
         },
     )
 
@@ -274,7 +242,7 @@ def clean_rows(cases: Sequence[Clean], damaged: Sequence[Damaged]) -> list[Bench
                 case="clips with dirt: clean pixels altered by more than 3 deviations",
                 wetgate=1e6 * total.by_much / max(total.pixels, 1),
                 unit="ppm",
-                extra={"at all, ppm": 1e6 * total.at_all / max(total.pixels, 1)},
+                extra={"more": f"at all: {1e6 * total.at_all / max(total.pixels, 1):.4g} ppm"},
             )
         )
     return rows
@@ -298,12 +266,16 @@ def _false_row(title: str, cases: Sequence[Clean], *, goal: bool) -> BenchRow:
         reached=rate <= FALSE_BLOBS if goal and rates else None,
         unit="",
         extra={
-            "frames": float(total.frames),
-            "false blobs": float(total.blobs),
-            "at most (Poisson 97.5 %)": most,
-            "clean px altered > 3 dev, ppm": 1e6 * total.by_much / max(total.pixels, 1),
-            "altered at all, ppm": 1e6 * total.at_all / max(total.pixels, 1),
-            "looked at and left alone": float(sum(c.candidates for c in cases) - total.blobs),
+            "blobs": float(total.blobs),
+            "more": _told(
+                {
+                    "frames": str(total.frames),
+                    "at most, by Poisson": f"{most:.3g}",
+                    "clean px altered by 3 deviations": f"{_ppm(total, total.by_much)} ppm",
+                    "at all": f"{_ppm(total, total.at_all)} ppm",
+                    "left alone": str(sum(c.candidates for c in cases) - total.blobs),
+                }
+            ),
         },
     )
 
@@ -315,14 +287,16 @@ def _false_peer_row(name: str, cases: Sequence[Clean]) -> BenchRow:
     rates = [100 * a.blobs / a.frames for a in each]
     mean, interval = bootstrap_mean(rates)
     ours = [100 * a.blobs / a.frames for c in cases if (a := c.altered.get(ALONE)) is not None]
-    ppm = 1e6 * total.by_much / max(total.pixels, 1)
-    extra: dict[str, float | str] = {"frames": float(total.frames)}
+    more = {"frames": str(total.frames)}
     if finds_blobs:
-        extra["peer with 95 %"] = str(Figure(mean, interval))
-        extra["called dirt, ppm"] = 1e6 * total.at_all / max(total.pixels, 1)
+        more["called dirt"] = f"{_ppm(total, total.at_all)} ppm"
     else:
-        extra["peer: clean px altered > 3 dev, ppm"] = ppm
-        extra["peer: altered at all, ppm"] = 1e6 * total.at_all / max(total.pixels, 1)
+        more["clean px altered by 3 deviations"] = f"{_ppm(total, total.by_much)} ppm"
+        more["at all"] = f"{_ppm(total, total.at_all)} ppm"
+    extra = {
+        "peer with 95 %": str(Figure(mean, interval) if finds_blobs else ""),
+        "more": _told(more),
+    }
     return BenchRow(
         case="all action: false blobs per 100 frames" if finds_blobs else "all action: altered",
         wetgate=sum(ours) / len(ours) if ours and finds_blobs else math.nan,
@@ -331,6 +305,14 @@ def _false_peer_row(name: str, cases: Sequence[Clean]) -> BenchRow:
         unit="",
         extra=extra,
     )
+
+
+def _ppm(total: Altered, part: int) -> str:
+    return f"{1e6 * part / max(total.pixels, 1):.4g}"
+
+
+def _told(facts: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items() if value)
 
 
 def poisson_most(events: int) -> float:

@@ -164,6 +164,7 @@ def _run_stage(
                 region=region,
                 tile=box,
                 frame=box,
+                survey=survey(number),
                 planes={
                     name: plane[rows][:, columns] for name, plane in planes.get(number, {}).items()
                 },
