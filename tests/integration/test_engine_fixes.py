@@ -532,3 +532,33 @@ def test_a_sink_that_fails_keeps_the_frame_from_its_name(
 
 def test_spots_has_more_planes_than_the_frame() -> None:
     assert Spots().footprint.planes == 5
+
+
+def test_the_command_line_takes_verdicts_mattes_and_maps(dpx_plate: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+    from wetgate.cli.app import app
+
+    spot, what = spots(1002)[0], tmp_path / "mend.toml"
+    what.write_text('schema = "wetgate.recipe/1"\n[[steps]]\noperator = "mend"\n')
+    write_decisions(tmp_path / "d.json", rejected=[f"mend-1002-{spot.x}-{spot.y}"])
+    held = grey(tmp_path / "held", {"Y": (np.mgrid[0:H, 0:W][0] > 20).astype(np.float32)})
+    usual = [str(dpx_plate), "--out", str(tmp_path / "out"), "--recipe", str(what)]
+    usual += ["--input-space", "ACEScct", "--frames", "1002"]
+    runner = CliRunner()
+    plan = runner.invoke(app, ["plan", *usual])
+    assert plan.exit_code == 0 and "of every pixel: sidecar" in plan.output
+    refused = runner.invoke(app, ["plan", *usual, "--provenance", "layers"])
+    assert isinstance(refused.exception, UsageError)
+    made = runner.invoke(
+        app,
+        ["restore", *usual, "--decisions", str(tmp_path / "d.json"), "--holdout", str(held),
+         "--defects", f"{held}#!Y", "--policy", "archival", "--provenance", "sidecar"],
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    source, got = (dpx_codes(at / "plate.1002.dpx") for at in (dpx_plate, tmp_path / "out"))
+    changed = (source != got).any(axis=-1)
+    want = np.zeros((H, W), bool)
+    for other in spots(1002)[1:]:
+        want[other.at] = other.y <= 20
+    assert np.array_equal(changed, want) and want.any()
+    assert np.array_equal(sidecar(tmp_path / "out", 1002)["class"] > 0, want)

@@ -14,7 +14,7 @@ from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import FrameSequence, output_sequence
 from wetgate.model.errors import RecipeError, UsageError
-from wetgate.operators.base import Operator
+from wetgate.operators.base import Operator, TakesDecisions
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, digest_of, load_recipe
 from wetgate.render.beside import beside_facts
@@ -186,7 +186,7 @@ def _join(
         converted=[not s.encoding.is_identity for s in steps],
         with_color=output_space is not None,
         beside=options.has_matte + (options.defects is not None),
-        written_beside=PLANES_BYTES if planes is not None else 0,
+        written_beside=PLANES_BYTES if planes is not None or _repairs(operators) else 0,
     )
     reach = chain_reach(operators)
     needs_analysis = reach.source > 0 or any(op.spec.needs_analysis for op in operators)
@@ -335,6 +335,11 @@ def _bind(recipe: Recipe, settled: Settled, clip: SourceClip) -> tuple[BoundStep
             )
         )
     return tuple(bound)
+
+
+def _repairs(operators: Sequence[Operator]) -> bool:
+    """Whether a step repairs single defects, so that a journal of them is kept."""
+    return any(isinstance(operator, TakesDecisions) for operator in operators)
 
 
 def _decided(decision: SpaceDecision | None) -> str:
