@@ -11,12 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.clips import MemoryClip, make_frame
-from support.fixers import Mender
+from support.fixers import Mend, Mender
 from support.operators import BoxBlur, Replicate
 from wetgate.model.box import Box
 from wetgate.model.errors import BackendError
-from wetgate.operators.base import Fix, Operator, Provenance, SourceFacts
-from wetgate.operators.verbs import judge_operator
+from wetgate.operators.base import (
+    Analysis,
+    Fix,
+    Judged,
+    Operator,
+    Provenance,
+    SourceFacts,
+    Window,
+)
+from wetgate.operators.verbs import assert_footprint_honest, judge_operator
 from wetgate.render.bound import BoundStep
 from wetgate.render.chain import Chain, Finished
 from wetgate.render.encoding import Encoding
@@ -237,3 +245,21 @@ def test_more_planes_inside_and_planes_written_are_in_the_plan() -> None:
     assert wide - usual >= 3 * 10 * 4 * size.pixels
     assert peak(Mender(), written_beside=10) - usual == 10 * size.pixels
     assert peak(Mender(), beside=1) - usual >= 5 * 4 * size.pixels
+
+
+def test_the_footprint_check_also_reads_what_is_said_of_fixes() -> None:
+    source = clip(6)
+    frames = {n: source.held[n].pixels for n in source.frames}
+    facts = SourceFacts(sample_type="float", width=W, height=H, channels=3, is_log_working=False)
+    assert_footprint_honest(Mender(), frames, 3, facts=facts)
+
+    class Tiled(Mend):
+        """Says something that depends on the tile."""
+
+        def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
+            said = super().__call__(window, analysis, facts)
+            matte = said.planes["mend.matte"] + np.float32(window.tile.x0)
+            return replace(said, planes={"mend.matte": matte})
+
+    with pytest.raises(AssertionError, match=r"tiles of .* change mend\.matte"):
+        assert_footprint_honest(Mender(last=Tiled()), frames, 3, facts=facts)

@@ -92,18 +92,19 @@ def assert_footprint_honest(
         analysis = operator.analyse(lambda n: frames[n], sorted(frames), facts)
     footprint = operator.spec.footprint
     rng = np.random.default_rng(seed)
-    want = run_operator(operator, frames, number, facts=facts, analysis=analysis)
+    told = judge_operator(operator, frames, number, facts=facts, analysis=analysis)
+    want = told.pixels
 
     moved = {
         n: f if abs(n - number) <= footprint.temporal_radius else _noise(rng, f)
         for n, f in frames.items()
     }
-    got = run_operator(operator, moved, number, facts=facts, analysis=analysis)
-    _assert_same(got, want, f"frames beyond radius {footprint.temporal_radius}")
+    other = judge_operator(operator, moved, number, facts=facts, analysis=analysis)
+    _assert_told_same(other, told, f"frames beyond radius {footprint.temporal_radius}")
 
     size = max(16, facts.width // 3 // 16 * 16), max(16, facts.height // 3 // 16 * 16)
-    got = run_operator(operator, frames, number, facts=facts, analysis=analysis, tile=size)
-    _assert_same(got, want, f"tiles of {size}")
+    other = judge_operator(operator, frames, number, facts=facts, analysis=analysis, tile=size)
+    _assert_told_same(other, told, f"tiles of {size}")
 
     if _surveys(operator, frames[number], facts, analysis):
         return
@@ -115,9 +116,9 @@ def assert_footprint_honest(
     )
     moved = {}
     for n, frame in frames.items():
-        other = _noise(rng, frame)
-        other[rows, columns] = frame[rows, columns]
-        moved[n] = other
+        strange = _noise(rng, frame)
+        strange[rows, columns] = frame[rows, columns]
+        moved[n] = strange
     got = run_operator(operator, moved, number, facts=facts, analysis=analysis)
     made = tuple(slice(int(at * scale), int((at + unit) * scale)) for at in (y, x))
     _assert_same(got[made], want[made], f"pixels beyond halo {footprint.halo}")
@@ -135,6 +136,20 @@ def _assert_same(got: NDArray[np.float32], want: NDArray[np.float32], what: str)
     if not np.array_equal(got.view(np.uint32), want.view(np.uint32)):
         worst = float(np.max(np.abs(got.astype(np.float64) - want)))
         raise AssertionError(f"{what} change the result by up to {worst:g}")
+
+
+def _assert_told_same(got: Judged, want: Judged, what: str) -> None:
+    """Compare pixels and what is said of single defects."""
+    _assert_same(got.pixels, want.pixels, what)
+    if got.records != want.records:
+        raise AssertionError(f"{what} change the records of fixes")
+    for name, here, there in (
+        ("fixes", got.fixes, want.fixes),
+        ("origins", got.origins, want.origins),
+        *((name, got.planes.get(name), plane) for name, plane in want.planes.items()),
+    ):
+        if (here is None) != (there is None) or not np.array_equal(here, there):  # type: ignore[arg-type]
+            raise AssertionError(f"{what} change {name}")
 
 
 def _stage_output(
