@@ -9,6 +9,7 @@ void bind_dpx(py::module_&);
 void bind_frames(py::module_&);
 void bind_fusion(py::module_&);
 void bind_noise_units(py::module_&);
+void bind_repair(py::module_&);
 
 PYBIND11_MODULE(_native, m) {
     m.doc() = "Hot loops of wetgate: frame packing and patch-based restoration.";
@@ -18,4 +19,5 @@ PYBIND11_MODULE(_native, m) {
     bind_frames(m);
     bind_fusion(m);
     bind_noise_units(m);
+    bind_repair(m);
 }

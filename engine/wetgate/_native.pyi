@@ -79,3 +79,17 @@ def warp(
     flow_scale: int,
     reach: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def rim_errors(
+    there: NDArray[np.float32],
+    dirty: NDArray[np.uint8],
+    y: NDArray[np.int32],
+    x: NDArray[np.int32],
+    own: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    shifts: NDArray[np.int32],
+    least: float,
+    bound: float,
+) -> NDArray[np.float64]: ...
+def read_between(
+    source: NDArray[np.float32], y: NDArray[np.float64], x: NDArray[np.float64], taps: int
+) -> NDArray[np.float32]: ...

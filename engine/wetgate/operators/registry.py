@@ -31,6 +31,7 @@ _FACTORIES: Mapping[str, Factory | _Late] = {
     "deblur": _Late("deblur.operator", "DeblurOperator"),
     "denoise": _Late("denoise.operator", "DenoiseOperator"),
     "model": _Late("imported.operator", "ModelOperator"),
+    "dirt": _Late("dirt.operator", "DirtOperator"),
     "denoise-upscale": _Late("denoise_upscale.operator", "DenoiseUpscaleOperator"),
     "scratches": _Late("scratches.operator", "ScratchesOperator"),
     "upscale": _Late("upscale.operator", "UpscaleOperator"),

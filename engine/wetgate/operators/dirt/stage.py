@@ -1,0 +1,385 @@
+"""The second stage of dirt: repair what the first one found.
+
+Everything that decides is measured on whole frames, so a defect that lies in two tiles is repaired
+alike in both; a tile only cuts its part out. What neighbors show is looked for when the first
+tile asks, since most frames have little dirt, and is the same whoever asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.model.box import Box
+from wetgate.operators.base import (
+    Analysis,
+    Fix,
+    Footprint,
+    FrameSurvey,
+    Judged,
+    PairSurvey,
+    Pixels,
+    Provenance,
+    SourceFacts,
+    Window,
+)
+from wetgate.operators.denoise.flow import Flow, FlowPicture, estimate_flow, flow_picture
+from wetgate.operators.denoise.passes import PATCH, ShotNoise
+from wetgate.operators.dirt.blobs import Blob, BlobTable, find_blobs
+from wetgate.operators.dirt.candidates import DIRTY, NEAR_DIRT, TAPS, Candidate, find_candidate
+from wetgate.operators.dirt.detect import CONFIDENCE, dirt_noise
+from wetgate.operators.dirt.invent import invented
+from wetgate.operators.dirt.neighbors import Likeness, compare, judge
+from wetgate.operators.dirt.places import Place, grown, make_place
+from wetgate.operators.dirt.repair import REACH_OUT, Defect, Repaired, repair
+from wetgate.operators.dirt.verdicts import Verdicts, shifted, verdicts_of
+
+RADIUS = 3
+"""Frames either side that pixels are borrowed from."""
+_JUDGED_BY = 2
+_SUSPECT = 0.15
+_GROWN = 2
+_WORTH_TELLING = 0.05
+_MARGIN = 2 * (REACH_OUT + _GROWN) + 2
+
+
+class RepairSettings(Protocol):
+    """What the stage reads of its operator."""
+
+    @property
+    def threshold(self) -> float:
+        """Return the confidence from which a blob is repaired."""
+        ...
+
+    @property
+    def smallest(self) -> int:
+        """Return the px below which a blob is left alone."""
+        ...
+
+    @property
+    def largest(self) -> int:
+        """Return the side of the largest box that a blob may fill, px."""
+        ...
+
+    @property
+    def invent(self) -> bool:
+        """Return whether holes that no frame shows are filled from around them."""
+        ...
+
+    @property
+    def recalibrate(self) -> bool:
+        """Return whether verdicts move the confidence of what was not decided on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameView:
+    """One whole frame as repairs see it.
+
+    Attributes:
+        picture: `(height, width, channel)`: the source but for what is marked dirty.
+        marks: uint8 `(height, width)`, `DIRTY` and `NEAR_DIRT`.
+        table: the blobs found.
+        flow_picture: what motion is found on.
+        noise: of the shot.
+    """
+
+    picture: Pixels
+    marks: NDArray[np.uint8]
+    table: BlobTable
+    flow_picture: FlowPicture
+    noise: ShotNoise
+    _places: dict[int, Place] = field(default_factory=dict)
+
+    def place(self, blob: Blob) -> Place:
+        """Return where a blob is repaired; measured once."""
+        made = self._places.get(blob.number)
+        if made is None:
+            made = self._places[blob.number] = self._measured(blob)
+        return made
+
+    def _measured(self, blob: Blob) -> Place:
+        height, width = self.marks.shape
+        box = blob.box.grown(REACH_OUT).intersect(Box.of_size(width, height))
+        own = np.zeros((box.height, box.width), np.uint8)
+        own[blob.box.within(box)] = blob.alpha > 0
+        mask = (grown(own, REACH_OUT) > 0) & _free(self.table, blob, box)
+        return make_place(
+            mask,
+            (box.x0, box.y0),
+            picture=self.picture,
+            dirty=self.marks == DIRTY,
+            sigma=self.noise.sigma,
+        )
+
+
+def _free(table: BlobTable, blob: Blob, box: Box) -> NDArray[np.bool_]:
+    """Tell the pixels of a box that no other blob holds, nor one of a lower number reaches."""
+    labels = table.labels[box.y0 : box.y1, box.x0 : box.x1]
+    free = labels == 0
+    for other in table.blobs[: blob.number - 1]:
+        around = other.box.grown(REACH_OUT)
+        common = around.intersect(box)
+        if common.is_empty:
+            continue
+        reach = np.zeros((around.height, around.width), np.uint8)
+        reach[other.box.within(around)] = other.alpha > 0
+        free[common.within(box)] &= grown(reach, REACH_OUT)[common.within(around)] == 0
+    free |= labels == blob.number
+    return np.asarray(free)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairView:
+    """What one frame offers another. Measured when asked for, once; always the same."""
+
+    here: FrameView
+    there: FrameView
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _flow: list[Flow] = field(default_factory=list)
+    _found: dict[int, Candidate | None] = field(default_factory=dict)
+    _likeness: list[Likeness] = field(default_factory=list)
+
+    def likeness(self) -> Likeness:
+        """Return what is like each blob there."""
+        with self._lock:
+            if not self._likeness:
+                self._likeness.append(compare(self.here.table, self.there.table))
+            return self._likeness[0]
+
+    def candidate(self, blob: Blob) -> Candidate | None:
+        """Return what the other frame shows at the place of a blob."""
+        with self._lock:
+            if not self._flow:
+                self._flow.append(estimate_flow(self.here.flow_picture, self.there.flow_picture))
+            if blob.number not in self._found:
+                self._found[blob.number] = find_candidate(
+                    self.here.place(blob),
+                    self.here.picture,
+                    self.there.picture,
+                    self.there.marks,
+                    self._flow[0],
+                )
+            return self._found[blob.number]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Repair the blobs of a frame that are likely enough to be dirt."""
+
+    operator: RepairSettings
+
+    @property
+    def footprint(self) -> Footprint:
+        """Return radius, halo and memory."""
+        return Footprint(
+            temporal_radius=RADIUS,
+            # A tile that a defect touches sees the whole of it.
+            halo=self.operator.largest + _MARGIN,
+            bytes_per_pixel=96,
+            # Picture, marks, labels, motion.
+            survey_bytes_per_pixel=12 + 1 + 4 + 1 + 2 * RADIUS,
+        )
+
+    def survey_frame(
+        self, whole: Pixels, analysis: Analysis, facts: SourceFacts
+    ) -> FrameSurvey | None:
+        """Find the blobs of a frame, and what flow is estimated on; None for tiny frames."""
+        if min(facts.width, facts.height) < PATCH:
+            return None
+        noise = dirt_noise(analysis, facts)
+        picture = np.ascontiguousarray(whole[..., : facts.channels])
+        suspect = (whole[..., CONFIDENCE] >= _SUSPECT).astype(np.uint8)
+        table = find_blobs(whole, self.operator, analysis)
+        dirty = grown(suspect, _GROWN)
+        near = grown(dirty, TAPS // 2)
+        marks = np.where(dirty > 0, DIRTY, np.where(near > 0, NEAR_DIRT, 0)).astype(np.uint8)
+        luma = noise.to_units(picture)[0]
+        return FrameView(picture, marks, table, flow_picture(luma, *noise.luma, 1.0), noise)
+
+    def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
+        """Lay two frames beside each other; nothing is measured before a repair asks."""
+        return PairView(cast(FrameView, here), cast(FrameView, there))
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
+        """Return the tile with its dirt repaired, and all that there is to say of it."""
+        tile = window.tile
+        pixels = np.ascontiguousarray(window.center[tile.within(window.region)])
+        view = window.survey
+        if not isinstance(view, FrameView):
+            return pixels
+        pairs = _pairs(window)
+        verdicts = verdicts_of(analysis)
+        sure = shifted(
+            _confidences(view, pairs), verdicts.shift if self.operator.recalibrate else 0
+        )
+        out = _Tile(pixels.copy(), tile)
+        for blob, confidence in zip(view.table.blobs, sure, strict=True):
+            if blob.box.grown(REACH_OUT).intersect(tile).is_empty:
+                continue
+            made = self._repaired(window, view, pairs, blob, float(confidence), verdicts)
+            out.lay(window.number, view, blob, float(confidence), made)
+        return out.judged()
+
+    def _repaired(
+        self,
+        window: Window,
+        view: FrameView,
+        pairs: Mapping[int, PairView],
+        blob: Blob,
+        confidence: float,
+        verdicts: Verdicts,
+    ) -> Repaired | str:
+        identity = f"{window.number}-{blob.anchor[0]}-{blob.anchor[1]}"
+        if identity in verdicts.rejected:
+            return "rejected"
+        if blob.too_large:
+            return "too large"
+        wanted = blob.told or identity in verdicts.accepted
+        if confidence < self.operator.threshold and not wanted:
+            return "below the threshold"
+        place = view.place(blob)
+        if not place.rim_y.size:
+            return "nothing clean around it"
+        region = window.region
+        defect = Defect(
+            alpha=_alpha_at(blob, place),
+            source=window.center[place.y - region.y0, place.x - region.x0],
+            polarity=blob.polarity,
+        )
+        made = repair(place, defect, {k: p.candidate(blob) for k, p in pairs.items()})
+        if isinstance(made, str) and self.operator.invent:
+            return invented(place, defect, view.picture)
+        return made
+
+
+def _pairs(window: Window) -> dict[int, PairView]:
+    middle = len(window.pairs) // 2
+    return {
+        k - middle: pair
+        for k, (pair, ok) in enumerate(zip(window.pairs, window.valid, strict=True))
+        if ok and isinstance(pair, PairView)
+    }
+
+
+def _confidences(view: FrameView, pairs: Mapping[int, PairView]) -> NDArray[np.float64]:
+    beside = {d: pair.likeness() for d, pair in pairs.items() if abs(d) <= _JUDGED_BY}
+    return judge(view.table, beside)
+
+
+def _alpha_at(blob: Blob, place: Place) -> NDArray[np.float32]:
+    inside = (
+        (place.x >= blob.box.x0)
+        & (place.x < blob.box.x1)
+        & (place.y >= blob.box.y0)
+        & (place.y < blob.box.y1)
+    )
+    alpha = np.zeros(place.y.size, np.float32)
+    alpha[inside] = blob.alpha[place.y[inside] - blob.box.y0, place.x[inside] - blob.box.x0]
+    return alpha
+
+
+class _Tile:
+    """The tile as it grows: pixels, planes and records."""
+
+    def __init__(self, pixels: Pixels, tile: Box) -> None:
+        shape = pixels.shape[:2]
+        self._pixels, self._tile = pixels, tile
+        self._classes = np.zeros(shape, np.uint8)
+        self._fixes = np.zeros(shape, np.uint32)
+        self._origins = np.zeros((*shape, 3), np.float32)
+        self._matte = np.zeros(shape, np.float32)
+        self._confidence = np.zeros(shape, np.float32)
+        self._records: list[Fix] = []
+
+    def lay(
+        self, number: int, view: FrameView, blob: Blob, confidence: float, made: Repaired | str
+    ) -> None:
+        """Lay what became of a blob over the tile."""
+        common = blob.box.intersect(self._tile)
+        rows, columns = common.within(self._tile) if not common.is_empty else (slice(0), slice(0))
+        inside = blob.alpha[common.within(blob.box)] if not common.is_empty else blob.alpha[:0, :0]
+        known = self._confidence[rows, columns]
+        np.copyto(known, np.float32(confidence), where=(inside > 0) & (known < confidence))
+        if isinstance(made, str):
+            if confidence >= _WORTH_TELLING or made == "rejected":
+                self._records.append(_left_alone(number, blob, confidence, made))
+            return
+        place = view.place(blob)
+        changed = made.weight > 0
+        self._records.append(_applied(number, blob, confidence, place, made))
+        tile = self._tile
+        here = (
+            changed
+            & (place.x >= tile.x0)
+            & (place.x < tile.x1)
+            & (place.y >= tile.y0)
+            & (place.y < tile.y1)
+        )
+        at = place.y[here] - tile.y0, place.x[here] - tile.x0
+        self._pixels[at] = made.values[here]
+        self._classes[at] = made.classes[here]
+        self._fixes[at] = blob.number
+        self._matte[at] = made.weight[here]
+        for step, candidate in made.candidates.items():
+            some = here & (made.steps == step)
+            dx, dy = candidate.way.at(place.y[some], place.x[some])
+            origin = np.stack([np.full(dx.shape, float(step)), dx, dy], axis=-1)
+            self._origins[place.y[some] - tile.y0, place.x[some] - tile.x0] = origin
+
+    def judged(self) -> Judged:
+        """Return the tile."""
+        return Judged(
+            self._pixels,
+            classes=self._classes,
+            fixes=self._fixes,
+            origins=self._origins,
+            planes={"dirt.matte": self._matte, "dirt.confidence": self._confidence},
+            records=tuple(self._records),
+        )
+
+
+def _left_alone(number: int, blob: Blob, confidence: float, why: str) -> Fix:
+    return Fix(
+        number=blob.number,
+        frame=number,
+        anchor=blob.anchor,
+        kind=blob.kind,
+        box=blob.box,
+        area=blob.area,
+        polarity=blob.polarity,
+        confidence=confidence,
+        applied=False,
+        why=why,
+        facts=dict(blob.facts),
+    )
+
+
+def _applied(number: int, blob: Blob, confidence: float, place: Place, made: Repaired) -> Fix:
+    changed = made.weight > 0
+    y, x = place.y[changed], place.x[changed]
+    offset = (0.0, 0.0)
+    if made.main:
+        anchor = np.array([blob.anchor[0]], np.int32), np.array([blob.anchor[1]], np.int32)
+        dx, dy = made.candidates[made.main].way.at(anchor[1], anchor[0])
+        offset = float(np.ravel(dx)[0]), float(np.ravel(dy)[0])
+    return Fix(
+        number=blob.number,
+        frame=number,
+        anchor=blob.anchor,
+        kind=blob.kind,
+        box=Box(int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1),
+        area=int(np.count_nonzero(changed)),
+        polarity=blob.polarity,
+        confidence=confidence,
+        applied=True,
+        provenance=Provenance(int(made.classes.max())),
+        source=number + made.main if made.main else 0,
+        offset=offset,
+        facts={**blob.facts, **made.facts},
+    )
