@@ -17,7 +17,7 @@ from wetgate.model.errors import BackendError
 from wetgate.train.loop import Trained
 from wetgate.train.nets import Net
 from wetgate.train.pictures import Pictures
-from wetgate.train.task import Task, TrainingRecipe
+from wetgate.train.task import Task, TrainingRecipe, UsesOtherData
 from wetgate.weights import (
     DataRecord,
     ModelCard,
@@ -63,7 +63,8 @@ def export(
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in weights.items()},
         **facts,
     }
-    card = _card(document, recipe, trained, pictures)
+    extra = task.data() if isinstance(task, UsesOtherData) else ()
+    card = _card(document, recipe, trained, pictures, extra)
     with tempfile.TemporaryDirectory() as spare:
         _compare(write_package(Path(spare) / card.name, card, weights), trained.net)
     return write_package(folder / card.name, card, weights, overwrite=True)
@@ -108,7 +109,11 @@ def weights_of(package: ModelPackage) -> dict[str, Tensor]:
 
 
 def _card(
-    document: dict[str, object], recipe: TrainingRecipe, trained: Trained, pictures: Pictures
+    document: dict[str, object],
+    recipe: TrainingRecipe,
+    trained: Trained,
+    pictures: Pictures,
+    extra: tuple[DataRecord, ...],
 ) -> ModelCard:
     inputs, outputs = document.pop("inputs"), document.pop("outputs")
     return ModelCard(
@@ -123,7 +128,7 @@ def _card(
             seconds=round(trained.seconds, 1),
             notes=f"torch {torch.__version__}, bfloat16 where it is fast",
         ),
-        training_data=data_records(pictures),
+        training_data=(*data_records(pictures), *extra),
         quality=_quality(trained.figures, recipe.name),
     )
 
@@ -153,8 +158,8 @@ def _quality(figures: dict[str, float], name: str) -> tuple[QualityRecord, ...]:
     """Pair each figure with its twin's."""
     return tuple(
         QualityRecord(
-            data=f"held-out {key.removesuffix(' dB')}",
-            metric="PSNR dB",
+            data=f"held-out {key.removesuffix(' dB')}" if key.endswith(" dB") else "held-out clips",
+            metric="PSNR dB" if key.endswith(" dB") else key,
             value=round(value, 3),
             twin="classical twin",
             twin_value=round(figures[f"twin {key}"], 3) if f"twin {key}" in figures else None,

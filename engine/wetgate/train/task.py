@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ else:
 if TYPE_CHECKING:
     from wetgate.train.nets import Net
     from wetgate.train.pictures import Pictures
+    from wetgate.weights import DataRecord
 
 Planes = NDArray[np.float32]
 """float32 `(n, planes, height, width)`."""
@@ -84,6 +85,15 @@ class Task(Protocol):
 
         task, inputs, outputs, color_encoding, temporal_radius, generative, description.
         """
+        ...
+
+
+@runtime_checkable
+class UsesOtherData(Protocol):
+    """A task that learns from more than the photographs and what is generated."""
+
+    def data(self) -> tuple[DataRecord, ...]:
+        """Return what else was used, for the model card."""
         ...
 
 

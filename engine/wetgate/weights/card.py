@@ -28,6 +28,7 @@ Task = Literal[
     "upscale",
     "denoise-upscale",
     "deblur",
+    "dirt",
     "generic",
 ]
 TASKS: tuple[str, ...] = get_args(Task)

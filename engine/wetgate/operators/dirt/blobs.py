@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.model.box import Box
-from wetgate.operators.base import Analysis, Pixels
+from wetgate.operators.base import Analysis, Pixels, UsesModels
 from wetgate.operators.dirt.confidence import calibration
 from wetgate.operators.dirt.detect import CONFIDENCE, SPIKE
 from wetgate.operators.dirt.looks import BLOB_FEATURES, Looks, kind_of, looks_of, population
@@ -88,11 +88,13 @@ class BlobTable:
             core, without the rim), 0 for none.
         blobs: in the order of their numbers.
         looks: what `neighbors` compares, a row a blob.
+        by: whose confidence of pixels the blobs are made of.
     """
 
     labels: NDArray[np.uint32]
     blobs: tuple[Blob, ...]
     looks: Looks
+    by: Literal["network", "classical"]
 
     def __len__(self) -> int:
         return len(self.blobs)
@@ -112,11 +114,13 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
     Returns:
         every blob of at least `smallest` px, those too large for repair too.
     """
-    labels, count = _components(np.ascontiguousarray(planes[..., CONFIDENCE]), settings.smallest)
+    labels, count = components(np.ascontiguousarray(planes[..., CONFIDENCE]), settings.smallest)
     spike = np.ascontiguousarray(planes[..., SPIKE])
     looks = looks_of(labels, count, planes)
     columns = (*looks.columns(), *population(looks, labels.shape))
-    sure = calibration()["blob"](columns) if count else np.zeros(0)
+    refined = isinstance(settings, UsesModels) and bool(settings.models())
+    by: Literal["network", "classical"] = "network" if refined else "classical"
+    sure = calibration()[f"{by} blob"](columns) if count else np.zeros(0)
     blobs = []
     for k in range(count):
         box, alpha = _matte(labels, spike, looks, k)
@@ -140,10 +144,10 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
                 facts=facts,
             )
         )
-    return BlobTable(labels.astype(np.uint32), tuple(blobs), looks)
+    return BlobTable(labels.astype(np.uint32), tuple(blobs), looks, by)
 
 
-def _components(confidence: Plane, smallest: int) -> tuple[NDArray[np.int32], int]:
+def components(confidence: Plane, smallest: int) -> tuple[NDArray[np.int32], int]:
     """Label what grew from seeds: 1 and up by the first px in the order of the rows, 0 none."""
     import cv2
 

@@ -1,8 +1,9 @@
-"""What the blobs of the frames beside a frame say of its own.
+"""What the other blobs, of a frame and of the frames beside it, say of one.
 
 Dirt lies on one frame. A blob that has like ones before and after it, on one line at one speed, is
 a thing that moves: a bird, a snowflake, a hand. Where every frame has a crowd of like blobs at the
-same place, or long ones that all lie the same way, it glitters or rains.
+same place, or long ones that all lie the same way, it glitters or rains. And where most of what
+stands out is picture by its looks, the rest of it probably is too.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ from numpy.typing import NDArray
 
 from wetgate.operators.dirt.blobs import BlobTable
 from wetgate.operators.dirt.confidence import calibration
-from wetgate.operators.dirt.looks import Looks, crowds
+from wetgate.operators.dirt.looks import NEAR, Looks, crowds
 
 NEIGHBOR_FEATURES = ("moves on", "crowd beside", "alignment beside", "seen beside")
 """Beside those of `looks.BLOB_FEATURES`; each 0-1."""
+COMPANY_FEATURES = (
+    "by itself", "like ones here", "like ones near", "doubtful here", "like ones beside",
+    "doubtful beside", "all here", "frames beside",
+)  # fmt: skip
+"""What a blob is judged by in the end; each 0-1."""
 _REACH = 0.3
 """Of the frame's height: how far a thing may move from frame to frame."""
 _MOST = 4
 _PLAY, _PLAY_SHARE = 4.0, 0.2
 """By how much a step may differ from the one before: px, and share of its length."""
+_PRIOR, _PRIOR_WEIGHT = 0.5, 1.0
 
 Float = NDArray[np.float64]
 
@@ -36,34 +43,40 @@ class Likeness:
         move: `(blob, 4, 2)` px to the most alike blobs there, x then y.
         alike: `(blob, 4)` 0-1; 0 where there is none.
         crowd, aligned: blobs there of the same polarity: near, and long and along it.
+        sure, doubtful: of the blobs there, weighted by how alike they are: the sum of their
+            confidences, and of what these lack to 1.
     """
 
     move: Float
     alike: Float
     crowd: Float
     aligned: Float
+    sure: Float
+    doubtful: Float
 
 
 def compare(here: BlobTable, there: BlobTable) -> Likeness:
     """Find for each blob of a frame what is like it in another; whole frames, pure."""
-    return compare_looks(here.looks, there.looks, here.labels.shape)
+    return compare_looks(here.looks, there.looks, there.confidences(), here.labels.shape)
 
 
-def compare_looks(here: Looks, there: Looks, shape: tuple[int, ...]) -> Likeness:
-    """Compare the looks of the blobs of two frames `(h, w)`."""
+def compare_looks(here: Looks, there: Looks, confidence: Float, shape: tuple[int, ...]) -> Likeness:
+    """Compare the looks of the blobs of two frames `(h, w)`.
+
+    Args:
+        confidence: of those there.
+    """
     count, others = here.area.size, there.area.size
     move, alike = np.zeros((count, _MOST, 2)), np.zeros((count, _MOST))
     near, aligned = crowds(here, there, shape)
+    sure, doubtful = np.zeros(count), np.zeros(count)
     if count and others:
         dx = there.x - here.x[:, None]
         dy = there.y - here.y[:, None]
         apart = np.hypot(dx, dy)
-        unlike = (np.log2(there.area / here.area[:, None]) / 1.0) ** 2
-        unlike += (np.log2((there.spike + 1) / (here.spike[:, None] + 1)) / 0.7) ** 2
-        unlike += ((there.elongation - here.elongation[:, None]) / 0.35) ** 2
-        likeness = 1.0 / (1.0 + 0.5 * unlike)
+        likeness = _likeness(here, there)
+        sure, doubtful = likeness @ confidence, likeness @ (1.0 - confidence)
         likeness[apart > _REACH * shape[0]] = 0.0
-        likeness[here.polarity[:, None] != there.polarity] = 0.0
         # What is near is rather the same thing than what is far.
         worth = likeness / (1.0 + apart / (0.1 * shape[0]))
         best = np.argsort(-worth, axis=1, kind="stable")[:, :_MOST]
@@ -71,38 +84,86 @@ def compare_looks(here: Looks, there: Looks, shape: tuple[int, ...]) -> Likeness
         kept = best.shape[1]
         move[:, :kept, 0], move[:, :kept, 1] = dx[rows, best], dy[rows, best]
         alike[:, :kept] = likeness[rows, best]
-    return Likeness(move, alike, near, aligned)
+    return Likeness(move, alike, near, aligned, sure, doubtful)
+
+
+def _likeness(here: Looks, there: Looks) -> Float:
+    """Return 0-1 how much each blob here looks like each there; 0 for another polarity."""
+    unlike = np.log2(there.area / here.area[:, None]) ** 2
+    unlike += (np.log2((there.spike + 1) / (here.spike[:, None] + 1)) / 0.7) ** 2
+    unlike += ((there.elongation - here.elongation[:, None]) / 0.35) ** 2
+    likeness = 1.0 / (1.0 + 0.5 * unlike)
+    likeness[here.polarity[:, None] != there.polarity] = 0.0
+    return np.asarray(likeness)
 
 
 def judge(table: BlobTable, beside: Mapping[int, Likeness]) -> Float:
     """Return the confidence of every blob, by its own frame and those beside it.
 
     Args:
-        beside: by distance in frames, signed; those that exist. With none the confidence is what
-            the blobs' own frame says.
+        beside: by distance in frames, signed; those that exist.
     """
     if not len(table):
         return np.zeros(0)
-    if not beside:
-        return table.confidences()
     own = np.array([list(b.facts.values()) for b in table.blobs], np.float64)
     features = (*own.T, *neighbor_features(beside, len(table)))
-    sure = calibration()["judged"](features)
+    alone = calibration()[f"{table.by} judged"](features)
+    company = company_features(table.looks, alone, beside, table.labels.shape)
+    sure = calibration()[f"{table.by} settled"](company)
     told = np.array([b.told for b in table.blobs], np.bool_)
     return np.where(told, 1.0, np.round(sure, 5))
 
 
 def neighbor_features(beside: Mapping[int, Likeness], count: int) -> tuple[Float, ...]:
-    """Return the columns of `NEIGHBOR_FEATURES`."""
+    """Return the columns of `NEIGHBOR_FEATURES`; zeros where there are no frames beside."""
     moves = np.zeros(count)
     for first, second, ratio in ((1, -1, -1.0), (1, 2, 2.0), (-1, -2, 2.0)):
         if first in beside and second in beside:
             moves = np.maximum(moves, _on_a_line(beside[first], beside[second], ratio))
     sides = [beside[d] for d in (-1, 1) if d in beside] or list(beside.values())
-    crowd = np.minimum.reduce([s.crowd for s in sides])
-    aligned = np.minimum.reduce([s.aligned for s in sides])
+    zero = np.zeros(count)
+    crowd = np.minimum.reduce([s.crowd for s in sides]) if sides else zero
+    aligned = np.minimum.reduce([s.aligned for s in sides]) if sides else zero
     both = float(-1 in beside and 1 in beside)
     return (moves, crowd / (crowd + 4.0), aligned / (aligned + 4.0), np.full(count, both))
+
+
+def company_features(
+    looks: Looks, alone: Float, beside: Mapping[int, Likeness], shape: tuple[int, ...]
+) -> tuple[Float, ...]:
+    """Return the columns of `COMPANY_FEATURES`.
+
+    Args:
+        alone: confidence of every blob before it is known what the others are.
+    """
+    count = looks.area.size
+    logit = np.log(np.clip(alone, 1e-6, 1 - 1e-6) / np.clip(1 - alone, 1e-6, 1 - 1e-6))
+    like = _likeness(looks, looks)
+    np.fill_diagonal(like, 0.0)
+    apart = np.hypot(looks.x[:, None] - looks.x, looks.y[:, None] - looks.y)
+    close = like / (1.0 + (apart / (NEAR * shape[0])) ** 2)
+    sure = np.sum([s.sure for s in beside.values()], axis=0) if beside else np.zeros(count)
+    doubt = np.sum([s.doubtful for s in beside.values()], axis=0) if beside else np.zeros(count)
+    doubtful = like @ (1.0 - alone)
+    others = max(count - 1, 1)
+    everyone = (alone.sum() - alone + _PRIOR) / (others + 1.0)
+    frames = max(len(beside), 1)
+    return (
+        0.5 + np.clip(logit, -8.0, 8.0) / 16.0,
+        _mean(like @ alone, doubtful),
+        _mean(close @ alone, close @ (1.0 - alone)),
+        doubtful / (doubtful + 2.0),
+        _mean(sure, doubt),
+        doubt / (doubt + 2.0 * frames),
+        everyone,
+        np.full(count, min(len(beside), 6) / 6.0),
+    )
+
+
+def _mean(sure: Float, doubtful: Float) -> Float:
+    """Return the share of what is sure, a half where there is nothing to go by."""
+    total = sure + doubtful + _PRIOR_WEIGHT
+    return np.asarray((sure + _PRIOR * _PRIOR_WEIGHT) / total)
 
 
 def _on_a_line(first: Likeness, second: Likeness, ratio: float) -> Float:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,11 @@ from wetgate.simulate import (
     ScannerSpec,
     expand_highlights,
 )
+from wetgate.simulate.action import Kind
 from wetgate.simulate.dirt_shapes import is_held_out, overlay_classes
 from wetgate.train.pictures import Pictures
 
-ACTIONS = ("sparkles", "rain", "confetti", "strobe", "limbs", "birds")
+ACTIONS: tuple[Kind, ...] = get_args(Kind)
 FRAMES = 7
 SIZE = 320, 224
 """Width and height of a clip, px."""
@@ -86,7 +88,7 @@ def make_clip(
     rng: np.random.Generator,
     pictures: Pictures,
     *,
-    action: str = "",
+    action: Kind | None = None,
     dirty: bool = True,
     overlays: Path | None = None,
     held: bool = False,
@@ -94,7 +96,7 @@ def make_clip(
     """Make one clip.
 
     Args:
-        action: one of `ACTIONS`, or "" for none. dirty: whether there is dirt.
+        action: what happens, None for nothing. dirty: whether there is dirt.
         overlays: folder of film damage that is laid on half of the dirty clips.
         held: of pictures that never train.
     """
@@ -110,8 +112,8 @@ def make_clip(
         scanner=ScannerSpec(blur=(0.45, 0.45), sharpen=0.2) if rng.uniform() < 0.4 else None,
     )
     if action:
-        kind, amount, speed = action, float(rng.uniform(0.4, 1.4)), float(rng.uniform(0.6, 1.4))
-        spec = replace(spec, action=ActionSpec(kind=kind, amount=amount, speed=speed))  # type: ignore[arg-type]
+        amount, speed = float(rng.uniform(0.4, 1.4)), float(rng.uniform(0.6, 1.4))
+        spec = replace(spec, action=ActionSpec(kind=action, amount=amount, speed=speed))
     if dirty:
         spec = replace(spec, dirt=_dirt(rng, overlays))
     scene = _Scene(rng, pictures, held=held)
@@ -206,7 +208,8 @@ def _crop(
 
 def _linear(crop: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     light = crop ** np.float32(2.2) * np.float32(rng.uniform(0.5, 1.1))
-    return np.asarray(expand_highlights(np.asarray(light, np.float32), 6.0), np.float32)
+    made: NDArray[np.float32] = expand_highlights(np.asarray(light, np.float32), 6.0)
+    return made
 
 
 def _outline(rng: np.random.Generator, side: int) -> NDArray[np.float32]:

@@ -30,9 +30,12 @@ from wetgate.train.tasks._dirt_clips import (
     gather_overlays,
     make_clip,
 )
+from wetgate.weights import DataRecord
 
-CENTERS = (0, 2, 3, 4)
-"""Frames of a clip that examples are made of; the first has nothing before it."""
+CENTERS = 2, 4
+"""Frames of a clip that examples are made of."""
+_FIRST_OF = 4
+"""Of every fourth clip its first frame too, which has nothing before it."""
 _SIDE = 96
 _PER_SHARD = 8
 _HELD_SHARE = 0.2
@@ -49,7 +52,7 @@ class Task:
         clips: to make, a multiple of 8. width, deep: of the network.
     """
 
-    def __init__(self, clips: int = 160, width: int = 24, deep: int = 3) -> None:
+    def __init__(self, clips: int = 320, width: int = 24, deep: int = 3) -> None:
         self._clips = clips
         self._width = width
         self._deep = deep
@@ -67,12 +70,17 @@ class Task:
             count = max(1, round(self._clips * (_HELD_SHARE if held else 1.0) / _PER_SHARD))
             clips = clip_shards(folder, pictures, seed, count, held=held)
             # The evidence changes with the operator, the clips on disk do not.
-            kept = [e for clip in clips for e in _examples(clip)]
+            kept = [
+                _example(watched, center)
+                for index, clip in enumerate(clips)
+                for watched in (Watched(clip),)
+                for center in ((0, *CENTERS) if index % _FIRST_OF == 0 else CENTERS)
+            ]
             if held:
                 self._held = kept
             else:
                 self._stored = kept
-        self._overlays = gather_overlays(folder / "overlays", held=False) is not None
+        self._overlays = gather_overlays(folder / "overlays-train", held=False) is not None
 
     def batch(self, rng: np.random.Generator, count: int) -> Batch:
         """Return patches of the stored examples, turned and mirrored; dirt drawn more often."""
@@ -135,6 +143,19 @@ class Task:
             figures[f"{name}average precision %"] = 100.0 * average_precision(scores, is_dirt)
         return figures
 
+    def data(self) -> tuple[DataRecord, ...]:
+        """Return the record of the film damage that dirt was made of, if it was at hand."""
+        if not self._overlays:
+            return ()
+        return (
+            DataRecord(
+                file="pictures of film damage, the four fifths that no bench measures with",
+                origin="FilmDamageSimulator (github.com/daniela997/FilmDamageSimulator), synthetic",
+                licence="MIT",
+                author="Copyright (c) 2022 Daniela Ivanova",
+            ),
+        )
+
     def card(self) -> Mapping[str, object]:
         """Return the facts of the model card."""
         return {
@@ -165,7 +186,7 @@ def clip_shards(
 
     def make(rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
         turn = next(made) % _PER_SHARD
-        action = ACTIONS[int(rng.integers(len(ACTIONS)))] if turn >= 3 else ""
+        action = ACTIONS[int(rng.integers(len(ACTIONS)))] if turn >= 3 else None
         dirty = turn < 5
         clip = make_clip(rng, pictures, action=action, dirty=dirty, overlays=overlays, held=held)
         return {"pixels": clip.pixels, "labels": clip.labels}
@@ -179,16 +200,12 @@ def clip_shards(
             yield DirtClip(np.asarray(pixels, np.uint16), np.asarray(labels, np.uint8))
 
 
-def _examples(clip: DirtClip) -> list[dict[str, NDArray[np.generic]]]:
-    watched = Watched(clip)
-    found: list[dict[str, NDArray[np.generic]]] = []
-    for center in CENTERS:
-        window = watched.window(center, range(center - 2, center + 3))
-        seen = evidence(window, watched.noise)
-        loud = suspects(window, seen)
-        planes = net_planes(seen, loud, classical(loud))
-        found.append({"planes": planes.astype(np.float16), "truth": clip.labels[center]})
-    return found
+def _example(watched: Watched, center: int) -> dict[str, NDArray[np.generic]]:
+    window = watched.window(center, range(center - 2, center + 3))
+    seen = evidence(window, watched.noise)
+    loud = suspects(window, seen)
+    planes = net_planes(seen, loud, classical(loud))
+    return {"planes": planes.astype(np.float16), "truth": watched.labels[center]}
 
 
 def best_f1(scores: NDArray[np.float32], is_so: NDArray[np.bool_]) -> float:
