@@ -11,6 +11,7 @@ import typer
 
 from wetgate.cli.options import JsonFlag
 from wetgate.cli.output import Output
+from wetgate.cli.progress import job_view
 from wetgate.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def replay(
         if frame.error is not None:
             output.line(f"{frame.number}  {frame.verdict}: {frame.error}")
 
-    report = replay_output(directory, to, plate=source, render=render, on_frame=tell)
+    with job_view(output) as view:
+        report = replay_output(
+            directory, to, plate=source, render=render, on_frame=tell, on_event=view
+        )
     counts = Counter(frame.verdict for frame in report.frames)
     output.event(
         "finished",

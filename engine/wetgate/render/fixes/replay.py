@@ -22,7 +22,7 @@ from wetgate.model.frame import Frame
 from wetgate.render.fixes.elsewhere import adopt, copy_planes, other_directory, refold
 from wetgate.render.fixes.journal import State
 from wetgate.render.fixes.patch import NewFile, put, spans_of, write_verified
-from wetgate.render.fixes.replayed import OnFrame, Replayed, ReplayReport, Verdict, Way
+from wetgate.render.fixes.replayed import OnEvent, OnFrame, Replayed, ReplayReport, Verdict, Way
 from wetgate.render.fixes.restored import Restored, open_restored
 from wetgate.render.fixes.tiles import Tiles
 from wetgate.render.locking import claim_frames
@@ -39,12 +39,14 @@ def replay(
     plate: str | None = None,
     render: bool = False,
     on_frame: OnFrame | None = None,
+    on_event: OnEvent | None = None,
 ) -> ReplayReport:
     """Make an output again in another directory.
 
     Args:
         plate: where the scan is now, when it has moved.
         render: run the recipe even where the journal would do.
+        on_frame: told of every frame once it is compared. on_event: of a render meanwhile.
 
     Raises:
         InputError: nothing on record, or the scan is not there (`SequenceError`).
@@ -61,7 +63,7 @@ def replay(
             path=base.directory,
             remedy="name it with --source",
         )
-    tell = on_frame or (lambda _: None)
+    tell = on_frame or _ignore
     way, why = which_way(base)
     if render:
         way, why = "render", "asked for"
@@ -74,8 +76,12 @@ def replay(
     else:
         from wetgate.render.fixes.rerender import render_again
 
-        frames = render_again(base, target.directory, source, tell)
+        frames = render_again(base, target.directory, source, tell, on_event or _ignore)
     return ReplayReport(directory=target.directory, way=way, why=why, frames=frames)
+
+
+def _ignore(_: object) -> None:
+    return
 
 
 def which_way(base: Restored) -> tuple[Way, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from wetgate.model.errors import WetgateError
+from wetgate.render.events import Event
 
 Way = Literal["journal", "render"]
 Verdict = Literal["same", "same samples", "differs", "failed"]
@@ -48,3 +49,4 @@ class ReplayReport:
 
 
 OnFrame = Callable[[Replayed], None]
+OnEvent = Callable[[Event], None]

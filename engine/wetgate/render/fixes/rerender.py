@@ -10,14 +10,16 @@ from wetgate.io.ranges import FrameRange
 from wetgate.model.errors import InputError, OutputError, VerifyFailed, WetgateError
 from wetgate.recipe.schema import Recipe, recipe_from_document
 from wetgate.render.events import Event, FrameDone
-from wetgate.render.fixes.replayed import OnFrame, Replayed
+from wetgate.render.fixes.replayed import OnEvent, OnFrame, Replayed
 from wetgate.render.fixes.restored import Restored, open_restored
 from wetgate.render.fixes.revert import Request, change_fixes
 from wetgate.render.fixes.verdicts import Verdicts, save_verdicts
 from wetgate.render.options import JobOptions, Policy, ProvenanceOutput
 
 
-def render_again(base: Restored, out: Path, plate: str, tell: OnFrame) -> tuple[Replayed, ...]:
+def render_again(
+    base: Restored, out: Path, plate: str, tell: OnFrame, watch: OnEvent
+) -> tuple[Replayed, ...]:
     """Render the frames on record anew, take back what was taken back, and compare.
 
     Raises:
@@ -30,6 +32,7 @@ def render_again(base: Restored, out: Path, plate: str, tell: OnFrame) -> tuple[
     done: dict[int, Replayed] = {}
 
     def on_event(event: Event) -> None:
+        watch(event)
         if isinstance(event, FrameDone) and event.report.status == "failed":
             number = event.report.number
             error = OutputError(event.report.error or "failed", frame=number)
@@ -37,9 +40,11 @@ def render_again(base: Restored, out: Path, plate: str, tell: OnFrame) -> tuple[
 
     run_job(options, on_event=on_event)
     made = open_restored(out)
+    states = base.states() if base.journal.path.exists() else {}
     for number in base.numbers:
         if number not in done:
-            done[number] = _compared(base, made, number)
+            reverted = states[number].reverted if number in states else frozenset()
+            done[number] = _compared(base, made, number, reverted)
         tell(done[number])
     return tuple(done[number] for number in sorted(done))
 
@@ -106,13 +111,9 @@ def _decisions(facts: Mapping[str, object], out: Path) -> Path | None:
     return path
 
 
-def _compared(base: Restored, made: Restored, number: int) -> Replayed:
+def _compared(base: Restored, made: Restored, number: int, reverted: frozenset[str]) -> Replayed:
     """Compare a frame with the record, once fixes are taken back that were taken back."""
     record = base.records[number]
-    reverted: frozenset[str] = frozenset()
-    if base.journal.path.exists():
-        state = base.states([number]).get(number)
-        reverted = state.reverted if state is not None else reverted
     digest = made.records[number].digest if number in made.records else "none"
     if reverted:
         try:

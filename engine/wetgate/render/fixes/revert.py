@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -27,7 +27,7 @@ from wetgate.operators.base import Provenance
 from wetgate.render.fixes.codes import pixels_of
 from wetgate.render.fixes.custody import custody_of, put_layers, write_sidecar
 from wetgate.render.fixes.elsewhere import adopt, other_directory, refold
-from wetgate.render.fixes.journal import State
+from wetgate.render.fixes.journal import Ledger, State
 from wetgate.render.fixes.lines import ChangeLine, Event
 from wetgate.render.fixes.patch import NewFile, put, spans_of, write_verified
 from wetgate.render.fixes.restored import Restored, open_restored
@@ -86,14 +86,17 @@ def change_fixes(directory: str | Path, request: Request) -> tuple[Changed, ...]
     groups = base.group(request.ids)
     if not groups:
         raise UsageError("no fix is named", expected="--fix with an id")
+    states = base.states(groups)
     for number, ids in groups.items():
-        _check(base, number, ids)
+        _check(base, states[number], ids)
     target = base if request.out is None else other_directory(base, request.out, sorted(groups))
     context = f"{'apply' if request.apply else 'revert'}-{os.getpid()}-{secrets.token_hex(4)}"
     claim = claim_frames(target.control, FrameRange.from_numbers(groups), context)
+    ledgers = {base.directory: base.ledger(groups), target.directory: target.journal.read(groups)}
     try:
         done = tuple(
-            _change_frame(base, target, n, ids, request) for n, ids in sorted(groups.items())
+            _change_frame(base, target, ledgers, n, ids, request)
+            for n, ids in sorted(groups.items())
         )
         refold(target.control, base)
     finally:
@@ -101,9 +104,9 @@ def change_fixes(directory: str | Path, request: Request) -> tuple[Changed, ...]
     return done
 
 
-def _check(base: Restored, number: int, ids: Sequence[str]) -> None:
+def _check(base: Restored, state: State, ids: Sequence[str]) -> None:
     """Refuse fixes that left no pixel to be given back."""
-    state = base.states([number])[number]
+    number = state.frame.frame
     if state.frame.closed:
         raise UsageError(
             f"the scan's pixels have no place in this frame: {state.frame.closed}",
@@ -119,12 +122,17 @@ def _check(base: Restored, number: int, ids: Sequence[str]) -> None:
 
 
 def _change_frame(
-    base: Restored, target: Restored, number: int, ids: Sequence[str], request: Request
+    base: Restored,
+    target: Restored,
+    ledgers: Mapping[Path, Ledger],
+    number: int,
+    ids: Sequence[str],
+    request: Request,
 ) -> Changed:
     """Change one frame, or say that it is so already."""
     elsewhere = target.directory != base.directory
     origin = target if elsewhere and number in target.records else base
-    state = origin.state_of_file(number, origin.ledger([number]))
+    state = origin.state_of_file(number, ledgers[origin.directory])
     event: Event = "apply" if request.apply else "revert"
     wanted = [n for n in ids if n in state.fixes and (n in state.reverted) == request.apply]
     already = tuple(n for n in ids if n not in wanted)
