@@ -70,6 +70,12 @@ def gathered(
     return np.asarray(pixels[rows[:, None], around], np.float32)
 
 
+def course_at(first: int, place: _Float) -> Course:
+    """Return a course of which nothing is known but the place."""
+    none = np.zeros(len(place))
+    return Course(first, place, none, none, none, none, np.zeros((len(place), 4)))
+
+
 def fit_frame(
     luma: NDArray[np.float32],
     strips: Strips,
@@ -86,10 +92,7 @@ def fit_frame(
         first, place: the strip where it begins, and its x in the middle of each strip, px.
         fixed: keep the place.
     """
-    count = len(place)
-    none = np.zeros(count)
-    start = Course(first, place, none, none, none, none, np.zeros((count, 4)))
-    course = start
+    course = start = course_at(first, place)
     per_frame = strips.count
     turns = _TURNS * (2 * np.pi / per_frame) ** 2
     fades = _FADES * min(1.0, (2 * np.pi / (0.5 * per_frame)) ** 2)

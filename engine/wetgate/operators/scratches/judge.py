@@ -248,9 +248,7 @@ def _jump(courses: Mapping[int, Course]) -> float:
     """
     known = sorted(courses)
     jumps = [
-        float(courses[j].place[0] - courses[i].place[-1])
-        for i, j in pairwise(known)
-        if j == i + 1
+        float(courses[j].place[0] - courses[i].place[-1]) for i, j in pairwise(known) if j == i + 1
     ]
     if len(jumps) < 2:
         return 0.0

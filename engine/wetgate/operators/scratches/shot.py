@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import FrameReader, Pixels, SourceFacts
-from wetgate.operators.scratches.fit import Course, add_profile, fit_frame
+from wetgate.operators.scratches.film import extended, trimmed, with_strength
+from wetgate.operators.scratches.fit import Course, add_profile, course_at, fit_frame
 from wetgate.operators.scratches.follow import Path, follow
 from wetgate.operators.scratches.judge import judge
 from wetgate.operators.scratches.lines import Evidence, Strips, evidence_of, luma_of
@@ -26,6 +27,7 @@ from wetgate.operators.scratches.tracks import Track, TrackOnFrame
 _SEGMENT = 1 << 25
 """Most strips times columns followed in one go: 32 MB for each width of core."""
 _LEAST_FRAMES = 1.0
+_TURNS = 3
 _LEAST_SIDE = 64
 _LEAST_SHOT = 2
 _FIRST_SIGMA = (0.6, 0.8, 1.2, 2.0)
@@ -90,37 +92,38 @@ def fit_candidates(
 ) -> None:
     """Refine place, strength and cross section of every candidate."""
     strips = Strips.of(facts.height)
-    begins = [c.begins(strips) for c in candidates]
     filters: list[RowFilters] = []
     for candidate in candidates:
+        for index, (strip, place) in candidate.begins(strips).items():
+            candidate.courses[index] = course_at(strip, place)
         core = candidate.path.core
-        first = gaussian_profile(_FIRST_SIGMA[core], candidate.path.polarity)
-        filters.append(row_filters(first))
-    for turn in range(3):
+        filters.append(row_filters(gaussian_profile(_FIRST_SIGMA[core], candidate.path.polarity)))
+    for turn in range(_TURNS):
         sums = [ProfileSums.empty(facts.channels, _HALF) for _ in candidates]
         for index, number in enumerate(frames):
-            here = [i for i, b in enumerate(begins) if index in b]
+            here = [i for i, c in enumerate(candidates) if index in c.courses]
             if not here:
                 continue
             pixels = _sized(read(number), facts)
             luma = luma_of(pixels)
             for i in here:
-                candidate = candidates[i]
-                if turn == 0:
-                    strip, place = begins[i][index]
-                else:
-                    strip, place = candidate.courses[index].first, candidate.courses[index].place
-                course = fit_frame(luma, strips, strip, place, filters[i], fixed=turn == 2)
-                candidate.courses[index] = course
-                if turn < 2:
+                known = candidates[i].courses[index]
+                fixed = turn == _TURNS - 1
+                course = fit_frame(luma, strips, known.first, known.place, filters[i], fixed=fixed)
+                candidates[i].courses[index] = course
+                if not fixed:
                     add_profile(sums[i], pixels, luma, strips, course, filters[i])
-        if turn == 2:
+        if turn == _TURNS - 1:
             break
         for i, candidate in enumerate(candidates):
-            if not candidate.courses:
-                continue
             candidate.profile = sums[i].estimate()
             filters[i] = row_filters(candidate.profile)
+            if turn == 0:
+                candidate.courses = extended(candidate.courses, strips, len(frames))
+            else:
+                candidate.courses = trimmed(candidate.courses)
+    for candidate in candidates:
+        candidate.courses = with_strength(candidate.courses)
 
 
 def analyse_shot(
@@ -130,9 +133,10 @@ def analyse_shot(
     if min(facts.width, facts.height) < _LEAST_SIDE or len(frames) < _LEAST_SHOT:
         return {"tracks": []}
     candidates = find_candidates(read, frames, facts)
+    candidates = [c for c in candidates if c.begins(Strips.of(facts.height))]
     fit_candidates(candidates, read, frames, facts)
     strips = Strips.of(facts.height)
-    known = [(c, c.profile) for c in candidates if c.profile is not None]
+    known = [(c, c.profile) for c in candidates if c.profile is not None and c.courses]
     profiles = [p for _, p in known]
     verdicts = judge([c.courses for c, _ in known], profiles, read, frames, facts)
     tracks = []

@@ -1,0 +1,194 @@
+"""A scratch along the film: where it begins and ends, and how its strength comes and goes.
+
+Strips of consecutive frames make one series, as they did on the film. How fast a scratch may fade
+is not given: of several stiffnesses the one is taken under which the strips are most likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wetgate.operators.scratches.fit import Course
+from wetgate.operators.scratches.lines import Strips
+
+_FADES = (0.3, 0.1, 0.03, 0.01, 0.003)
+"""Deviations of the second difference from strip to strip, as a share of the usual strength."""
+_CHUNK, _OVERLAP = 192, 48
+_WEAK = 0.5
+_MOST = 3.0
+_FAR_OFF = 3.0
+
+_Float = NDArray[np.float64]
+
+
+def extended(courses: Mapping[int, Course], strips: Strips, frames: int) -> dict[int, Course]:
+    """Return courses that go on for a frame's height at both ends, where the film does."""
+    longer = dict(courses)
+    first, last = min(courses), max(courses)
+    head, tail = courses[first], courses[last]
+    longer[first] = _grown(head, head.first, 0)
+    longer[last] = _grown(longer[last], 0, strips.count - tail.stop)
+    none = np.zeros(0)
+    if first > 0 and head.first < strips.count:
+        empty = Course(head.first, none, none, none, none, none, np.zeros((0, 4)))
+        more = _grown(empty, 0, strips.count - head.first, float(head.place[:3].mean()))
+        longer[first - 1] = more
+    if last < frames - 1 and tail.stop > 0:
+        empty = Course(0, none, none, none, none, none, np.zeros((0, 4)))
+        longer[last + 1] = _grown(empty, 0, tail.stop, float(tail.place[-3:].mean()))
+    return {k: c for k, c in sorted(longer.items()) if len(c.place) >= 2}
+
+
+def _grown(course: Course, before: int, after: int, place: float | None = None) -> Course:
+    """Return a course with strips added, at the place of its ends."""
+    head = place if place is not None else float(course.place[:3].mean())
+    tail = place if place is not None else float(course.place[-3:].mean())
+    widths = before, after
+
+    def grown(values: _Float) -> _Float:
+        return np.pad(values, widths)
+
+    return Course(
+        course.first - before,
+        np.concatenate([np.full(before, head), course.place, np.full(after, tail)]),
+        grown(course.strength),
+        grown(course.error),
+        grown(course.own),
+        grown(course.level),
+        np.pad(course.beside, (widths, (0, 0))),
+    )
+
+
+def trimmed(courses: Mapping[int, Course]) -> dict[int, Course]:
+    """Cut off the ends where strips say that nothing is there."""
+    own, error, _ = _series(courses)
+    usual = float(np.median(own[own > 0])) if (own > 0).any() else 0.0
+    weak = _WEAK * usual
+    ratio = (own * weak - 0.5 * weak**2) / np.maximum(error, 1e-9) ** 2
+    total = np.cumsum(np.clip(ratio / _alike(courses), -_MOST, _MOST))
+    last = int(np.argmax(total))
+    ahead = np.concatenate([[0.0], total[:last]])
+    first = int(np.argmin(ahead))
+    kept, at = {}, 0
+    for index in sorted(courses):
+        course = courses[index]
+        low, high = max(first - at, 0), min(last + 1 - at, len(course.place))
+        at += len(course.place)
+        if high - low >= 2:
+            kept[index] = _part(course, low, high)
+    return kept
+
+
+def _part(course: Course, low: int, high: int) -> Course:
+    cut = slice(low, high)
+    return Course(
+        course.first + low,
+        course.place[cut],
+        course.strength[cut],
+        course.error[cut],
+        course.own[cut],
+        course.level[cut],
+        course.beside[cut],
+    )
+
+
+def _series(courses: Mapping[int, Course]) -> tuple[_Float, _Float, list[int]]:
+    """Return own strengths and their deviations along the film, and where each frame begins."""
+    known = [courses[k] for k in sorted(courses)]
+    starts = np.cumsum([0, *(len(c.place) for c in known)])
+    own = np.concatenate([c.own for c in known])
+    error = np.concatenate([c.error for c in known])
+    return own, error, [int(s) for s in starts]
+
+
+def _alike(courses: Mapping[int, Course]) -> float:
+    """Return how many neighboring strips say the same, because the picture goes on.
+
+    Source: Bartlett, "On the theoretical specification and sampling properties of autocorrelated
+    time-series", Suppl. J. Royal Stat. Soc. 8 (1946), for a series of the first order.
+    """
+    product = square = 0.0
+    for course in courses.values():
+        if len(course.place) < 2:
+            continue
+        z = course.beside / np.maximum(course.error, 1e-12)[:, None]
+        product += float((z[1:] * z[:-1]).sum())
+        square += float((z[:-1] ** 2).sum())
+    share = min(max(product / square if square > 0 else 0.0, 0.0), 0.9)
+    return (1 + share) / (1 - share)
+
+
+def with_strength(courses: Mapping[int, Course], value: float | None = None) -> dict[int, Course]:
+    """Return courses with strengths that are smooth along the film.
+
+    Args:
+        value: luma of what shows where the emulsion is lost: strength then counts what share of
+            the picture is covered, which is what changes slowly.
+    """
+    own, error, starts = _series(courses)
+    if value is not None:
+        level = np.concatenate([courses[k].level for k in sorted(courses)])
+        apart = value - level
+        firm = np.where(np.abs(apart) < 0.02, np.copysign(0.02, apart), apart)
+        own, error = own / firm, error / np.abs(firm)
+    error = error * np.sqrt(_alike(courses))
+    smooth = film_smoothed(own, error)
+    # What stands far off, an edge of the picture most likely, counts for little.
+    off = np.abs(own - smooth) / np.maximum(error, 1e-12)
+    smooth = film_smoothed(own, error * np.maximum(1.0, off / _FAR_OFF))
+    smooth = np.maximum(smooth, 0.0)
+    if value is not None:
+        smooth = np.minimum(smooth, 1.0)
+    return {
+        k: replace(courses[k], strength=smooth[starts[i] : starts[i + 1]])
+        for i, k in enumerate(sorted(courses))
+    }
+
+
+def film_smoothed(values: _Float, errors: _Float) -> _Float:
+    """Return the smooth curve through a long series, as stiff as the series itself suggests.
+
+    Source: Wahba, "A comparison of GCV and GML for choosing the smoothing parameter in the
+    generalized spline smoothing problem", Annals of Statistics 13 (1985): the second of the two.
+    """
+    count = len(values)
+    usual = max(abs(float(np.median(values))), 1e-12)
+    errors = np.maximum(errors, 0.01 * usual)
+    if count < 4:
+        return np.full(count, float(np.average(values, weights=1.0 / errors**2)))
+    starts = range(0, max(1, count - _OVERLAP), _CHUNK - _OVERLAP)
+    chunks = [(s, min(s + _CHUNK, count)) for s in starts]
+    likelihood = np.zeros(len(_FADES))
+    curves: list[list[_Float]] = []
+    for low, high in chunks:
+        found = [_graduated(values[low:high], errors[low:high], f * usual) for f in _FADES]
+        likelihood += [f[1] for f in found]
+        curves.append([f[0] for f in found])
+    best = int(np.argmax(likelihood))
+    total, weight = np.zeros(count), np.zeros(count)
+    for (low, high), found_curves in zip(chunks, curves, strict=True):
+        size = high - low
+        ramp = np.minimum(np.arange(size) + 1.0, size - np.arange(size)).clip(max=_OVERLAP)
+        total[low:high] += ramp * found_curves[best]
+        weight[low:high] += ramp
+    return np.asarray(total / weight)
+
+
+def _graduated(values: _Float, errors: _Float, wiggle: float) -> tuple[_Float, float]:
+    """Return the smooth curve and the log likelihood of its stiffness, up to a constant."""
+    count = len(values)
+    if count < 4:
+        return np.full(count, float(np.average(values, weights=1.0 / errors**2))), 0.0
+    rows = np.arange(count - 2)
+    bend = np.zeros((count - 2, count))
+    bend[rows, rows], bend[rows, rows + 1], bend[rows, rows + 2] = 1.0, -2.0, 1.0
+    weights = 1.0 / errors**2
+    matrix = np.diag(weights) + bend.T @ bend / wiggle**2
+    curve = np.linalg.solve(matrix, weights * values)
+    misfit = float(weights @ (values - curve) ** 2 + np.sum((bend @ curve) ** 2) / wiggle**2)
+    size = float(np.linalg.slogdet(matrix)[1]) + 2 * (count - 2) * np.log(wiggle)
+    return np.asarray(curve), -0.5 * (misfit + size)
