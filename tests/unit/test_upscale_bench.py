@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wetgate.bench import upscale
 from wetgate.bench.edges import overshoot, slanted_edge
-from wetgate.bench.upscale_bands import bands
-from wetgate.bench.upscale_edges import _color_edge
-from wetgate.bench.upscale_peers import peers
+from wetgate.bench.upscale import sets as upscale
+from wetgate.bench.upscale.bands import bands
+from wetgate.bench.upscale.edges import _color_edge
+from wetgate.bench.upscale.peers import peers
 from wetgate.measure import luma_601, ssim
 from wetgate.operators.base import Pixels
 from wetgate.operators.upscale.operator import UpscaleOperator

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from wetgate.render.networks import NetworkUse
-from wetgate.render.plan import Plan
+from wetgate.render.plan import NetworkUse, Plan
 
 Status = Literal["written", "skipped", "passed-through", "failed"]
 

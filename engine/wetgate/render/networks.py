@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wetgate.operators.base import ChoosesBackend, UsesModels
+from wetgate.render.plan import ModelFacts, NetworkUse
 
 if TYPE_CHECKING:
     from wetgate.render.bound import BoundStep
-    from wetgate.render.plan import ModelFacts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkUse:
-    """One network as it was run in this process.
-
-    Attributes:
-        backend, device, precision: what ran it. reason: why, in words.
-        fell_back: whether something else was asked for.
-        notes: what happened on the way, such as a tile halved when memory ran out.
-    """
-
-    model: str
-    backend: str
-    device: str
-    precision: str
-    reason: str
-    fell_back: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def choice(self) -> str:
-        """What runs it and why, in words."""
-        return f"{self.backend} {self.precision} on {self.device}: {self.reason}"
-
-    def __str__(self) -> str:
-        return "; ".join((f"{self.model}: {self.choice}", *self.notes))
 
 
 def networks_used(models: Sequence[ModelFacts]) -> tuple[NetworkUse, ...]:

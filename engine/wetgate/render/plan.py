@@ -5,9 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from wetgate.render.networks import NetworkUse
-
 _WEIGHTS = (".onnx", ".safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkUse:
+    """One network as it was run in this process.
+
+    Attributes:
+        backend, device, precision: what ran it. reason: why, in words.
+        fell_back: whether something else was asked for.
+        notes: what happened on the way, such as a tile halved when memory ran out.
+    """
+
+    model: str
+    backend: str
+    device: str
+    precision: str
+    reason: str
+    fell_back: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def choice(self) -> str:
+        """What runs it and why, in words."""
+        return f"{self.backend} {self.precision} on {self.device}: {self.reason}"
+
+    def __str__(self) -> str:
+        return "; ".join((f"{self.model}: {self.choice}", *self.notes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

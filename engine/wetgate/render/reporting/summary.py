@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wetgate.io.ranges import FrameRange
 from wetgate.render.events import FrameReport
-from wetgate.render.networks import NetworkUse
+from wetgate.render.plan import NetworkUse
 from wetgate.render.windows import Shots
 
 NETWORK_OFF = "network switched off"

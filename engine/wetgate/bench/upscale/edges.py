@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from wetgate.bench.edges import mtf50, overshoot, slanted_edge
 from wetgate.bench.table import BenchRow
-from wetgate.bench.upscale import best_operator, reduced, upscaled
-from wetgate.bench.upscale_peers import Peer, peers
+from wetgate.bench.upscale.peers import Peer, peers
+from wetgate.bench.upscale.sets import best_operator, reduced, upscaled
 from wetgate.color.shaper import signed_log, signed_log_inverse
 from wetgate.operators.base import Pixels
 from wetgate.operators.upscale.operator import UpscaleOperator

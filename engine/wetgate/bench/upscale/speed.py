@@ -11,7 +11,7 @@ import numpy as np
 
 from wetgate.bench.denoise_clips import dead_leaves
 from wetgate.bench.table import BenchRow
-from wetgate.bench.upscale import best_operator, facts_of
+from wetgate.bench.upscale.sets import best_operator, facts_of
 from wetgate.model.box import Box
 from wetgate.operators.base import Pixels, Window
 from wetgate.operators.upscale.operator import UpscaleOperator

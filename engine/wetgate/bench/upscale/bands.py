@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 
 from wetgate.bench.table import BenchRow
-from wetgate.bench.upscale import best_operator, reduced, upscaled
-from wetgate.bench.upscale_peers import peers
+from wetgate.bench.upscale.peers import peers
+from wetgate.bench.upscale.sets import best_operator, reduced, upscaled
 from wetgate.measure import luma_601
 from wetgate.operators.base import Pixels
 

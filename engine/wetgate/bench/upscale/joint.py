@@ -14,8 +14,8 @@ import numpy as np
 
 from wetgate.bench.denoise_peers import package
 from wetgate.bench.table import BenchRow, digest_bytes
-from wetgate.bench.upscale import best_operator, pictures, upscaled
-from wetgate.bench.upscale_peers import peers
+from wetgate.bench.upscale.peers import peers
+from wetgate.bench.upscale.sets import best_operator, pictures, upscaled
 from wetgate.measure import bootstrap_mean, psnr
 from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import Operator, Pixels, SourceFacts
