@@ -236,12 +236,13 @@ def _side(first: int, last: int, anchor: int, limit: int | None) -> tuple[int, i
 
 
 def soft_matte(fix: FixLine, planes: Mapping[str, NDArray[Any]], box: Box) -> Pixels | None:
-    """Return the matte that the step wrote beside the frame; None where it wrote none."""
+    """Return the matte that the step wrote beside the frame; None where it has none of the fix."""
     for name, plane in planes.items():
         step, _, what = name.rpartition(".")
         if what == "matte" and step and fix.operator.startswith(step):
+            x0, y0, x1, y1 = fix.box
             cut = plane[box.y0 : box.y1, box.x0 : box.x1].astype(np.float32)
-            if cut.shape == (box.height, box.width):
+            if cut.shape == (box.height, box.width) and plane[y0:y1, x0:x1].any():
                 return np.clip(np.nan_to_num(cut), 0, 1)
     return None
 

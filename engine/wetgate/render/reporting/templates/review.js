@@ -40,7 +40,8 @@
       all("[data-verdict]", card).forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.verdict === verdict)));
     }
     const decided = cards.filter((c) => c.dataset.verdict).length;
-    document.getElementById("count").textContent = decided + " of " + cards.length + " decided, " + shown().length + " shown";
+    document.getElementById("count").textContent =
+      decided + " of " + cards.length + " decided" + (shown().length < cards.length ? ", " + shown().length + " shown" : "");
     document.getElementById("text").value = decisions();
   };
   const filter = () => {
