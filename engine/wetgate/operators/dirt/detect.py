@@ -172,7 +172,8 @@ def _provisional(window: Window, seen: Evidence, planes: Pixels) -> None:
     side = 2 * _GROWN + 1
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     likely = np.asarray(cv2.dilate(likely, shape), np.uint8)
-    frame = window.frame.shifted(-window.region.x0, -window.region.y0)
+    seen_of_frame = window.frame.intersect(window.region)
+    frame = seen_of_frame.shifted(-window.region.x0, -window.region.y0)
     y, x = np.nonzero(likely[frame.y0 : frame.y1, frame.x0 : frame.x1])
     y, x = y + frame.y0, x + frame.x0
     shown = np.stack([sampled(window, n, y, x) for n in seen.neighbors])
