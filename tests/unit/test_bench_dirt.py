@@ -480,6 +480,25 @@ def test_a_perfect_detector_is_found_to_be_perfect(clip: DirtyClip) -> None:
     assert found.curve[replace(found.setting, threshold=8.0)] == 0.0
 
 
+def test_the_search_counts_as_the_score_does(clip: DirtyClip) -> None:
+    numbers = range(FIRST + 3, FIRST + 5)
+    noise = _RNG(13)
+    planes = {n: noise.exponential(0.03, clip.masks[n].dirt.shape) for n in numbers}
+
+    def values(n: int, v: int, blur: float) -> NDArray[np.float32]:
+        return (planes[n] + 0.05 * clip.masks[n].dirt).astype(np.float32)
+
+    found = detect_by("noisy", clip, numbers, values, 1, blurs=(0.0,))
+    unit = np.float32(grain_deviation(clip, numbers))
+    for setting in list(found.curve)[::3]:
+        total = Counts()
+        for n in numbers:
+            called = called_at(values(n, 0, 0.0) / unit, setting)
+            total += pixel_counts(called, clip.masks[n].dirt, clip.masks[n].ignored)
+        assert found.curve[setting] == total.f1
+    assert found.by_pixels.pixels.f1 == max(found.curve.values())
+
+
 def test_small_parts_are_dropped() -> None:
     plane = np.zeros((9, 9), np.float32)
     plane[1, 1], plane[5:7, 5:7] = 9.0, 9.0

@@ -66,7 +66,7 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
     """Measure detection, repair, false removal, confidence and cost.
 
     Args:
-        quick: four plates with medium dirt, each action once, cost on a quarter of a frame.
+        quick: four plates with medium dirt, each action once, cost on a sixteenth of a frame.
         data: folder of published pictures and overlays; None looks at `WETGATE_TEST_DATA`, then
             at `../shared/data`. What is not there is skipped and counted.
     """

@@ -61,9 +61,9 @@ def measure(plate: Plate, *, quick: bool) -> tuple[list[Cost], tuple[int, int]]:
     """Run every step of the recipe alone on the same shot.
 
     Args:
-        quick: a quarter of the frame, and three frames instead of four.
+        quick: a sixteenth of the frame, and three frames instead of four.
     """
-    size = (WIDTH // 2, HEIGHT // 2) if quick else (WIDTH, HEIGHT)
+    size = (WIDTH // 4, HEIGHT // 4) if quick else (WIDTH, HEIGHT)
     frames = large_shot(plate, *size, 3 if quick else FRAMES)
     numbers = sorted(frames)
     middle = numbers[len(numbers) // 2]

@@ -12,7 +12,7 @@ from wetgate.bench.dirt_clips import FIRST, FRAMES, SCORED, DirtyClip
 from wetgate.bench.dirt_filters import Filter, around_of
 from wetgate.bench.dirt_peers import detectors, suspicion
 from wetgate.bench.dirt_run import Altered, altered_of, claims_of, restore
-from wetgate.bench.dirt_scores import SUCCESS_DB, judge_blob, labels_of
+from wetgate.bench.dirt_scores import SUCCESS_DB, Errors, errors_in, judge_blob, labels_of
 from wetgate.bench.dirt_search import (
     Found,
     Repaired,
@@ -61,6 +61,7 @@ class Mended:
         shown: blobs that became invisible, of those whose content a neighbor shows; `others` of
             the rest; None where blobs were not judged.
         close: of `shown`'s, by PSNR of the hole against the scan alone, seams apart.
+        offered: PSNR in the holes of `shown` alone, dB.
     """
 
     hole: float
@@ -69,6 +70,7 @@ class Mended:
     shown: Share | None = None
     others: Share | None = None
     close: Share | None = None
+    offered: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,7 @@ def _mended(clip: DirtyClip, repair: Repaired, shown: Mapping[int, NDArray[np.bo
     if repair.name not in (ALONE, TOLD, *JUDGED):
         return plain
     seen, others, close = Share(), Share(), Share()
+    offered = Errors()
     for number, frame in repair.frames.items():
         truth, masks = clip.frames[number].truth, clip.masks[number]
         sigma = truth.grain_sigma
@@ -172,6 +175,7 @@ def _mended(clip: DirtyClip, repair: Repaired, shown: Mapping[int, NDArray[np.bo
             one = Share(int(verdict.is_invisible), 1)
             if shown[number][k]:
                 seen += one
+                offered += errors_in(truth.undirtied, frame, hole)
                 close += Share(int(verdict.psnr >= SUCCESS_DB), 1)
             else:
                 others += one
@@ -182,6 +186,7 @@ def _mended(clip: DirtyClip, repair: Repaired, shown: Mapping[int, NDArray[np.bo
         shown=seen,
         others=others,
         close=close,
+        offered=offered.psnr,
     )
 
 

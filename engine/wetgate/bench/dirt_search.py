@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from wetgate.bench.dirt_clips import DirtyClip
 from wetgate.bench.dirt_filters import Around, Filter
 from wetgate.bench.dirt_peers import Neighborhood, detectors, repairs, suspicion
 from wetgate.bench.dirt_scores import (
+    TOLERANCE,
     Counts,
     Errors,
     Labels,
@@ -21,7 +22,7 @@ from wetgate.bench.dirt_scores import (
     pixel_counts,
     rim_of,
 )
-from wetgate.bench.dirt_truth import Mask, Masks
+from wetgate.bench.dirt_truth import Mask, Masks, grown
 
 Pixels = NDArray[np.float32]
 Plane = NDArray[np.float32]
@@ -122,13 +123,18 @@ def detect_by(
         for v in range(variants)
         for b in blurs
     }
+    frames = {n: _Asked.of(clip.masks[n]) for n in numbers}
     for (variant, blur), plane in planes.items():
-        for setting in _settings(variant, blur):
-            counts = Counts()
+        for threshold in THRESHOLDS:
+            counts = dict.fromkeys(LEAST, Counts())
             for n in numbers:
+                setting = Setting(variant=variant, blur=blur, threshold=threshold, least=1)
                 called = called_at(plane[n], setting)
-                counts += pixel_counts(called, clip.masks[n].dirt, clip.masks[n].ignored)
-            curve[setting] = counts.f1
+                for least in LEAST:
+                    kept = called if least == 1 else labels_of(called, least) > 0
+                    counts[least] += frames[n].counts(kept)
+            for least, count in counts.items():
+                curve[replace(setting, least=least)] = count.f1
     best = max(curve, key=lambda s: curve[s])
 
     def whole(setting: Setting) -> Found:
@@ -147,10 +153,28 @@ def detect_by(
     )
 
 
-def _settings(variant: int, blur: float) -> Iterator[Setting]:
-    for threshold in THRESHOLDS:
-        for least in LEAST:
-            yield Setting(variant=variant, blur=blur, threshold=threshold, least=least)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `pixel_counts` asks of one frame, made once for all thresholds."""
+
+    dirt: Mask
+    judged: Mask
+    near: Mask
+    there: int
+
+    @classmethod
+    def of(cls, masks: Masks) -> _Asked:
+        judged = ~masks.ignored
+        near = grown(masks.dirt, TOLERANCE) & judged
+        return cls(masks.dirt, judged, near, int(np.count_nonzero(masks.dirt)))
+
+    def counts(self, called: Mask) -> Counts:
+        return Counts(
+            right=int(np.count_nonzero(called & self.near)),
+            called=int(np.count_nonzero(called & self.judged)),
+            found=int(np.count_nonzero(self.dirt & grown(called, TOLERANCE))),
+            there=self.there,
+        )
 
 
 def called_at(plane: Plane, setting: Setting) -> Mask:

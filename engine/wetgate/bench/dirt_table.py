@@ -153,7 +153,7 @@ def _hole_row(group: str, mine: str, name: str, cases: Sequence[Damaged]) -> Ben
         a, b = _hole(case, mine), _hole(case, name)
         return None if a is None or b is None else a - b
 
-    def of(who: str, what: Literal["rim", "beneath"]) -> Figure:
+    def of(who: str, what: Literal["rim", "beneath", "offered"]) -> Figure:
         with_it = [c for c in cases if who in c.mended]
         return over_plates(with_it, lambda c: float(getattr(c.mended[who], what)))
 
@@ -182,6 +182,8 @@ def _hole_row(group: str, mine: str, name: str, cases: Sequence[Damaged]) -> Ben
                     "peer's": str(of(name, "rim")),
                     "without grain": str(of(mine, "beneath")),
                     "the peer's": str(of(name, "beneath")),
+                    "of blobs that a neighbor shows": str(of(mine, "offered")),
+                    "of these the peer's": str(of(name, "offered")),
                 }
             ),
         },
