@@ -122,19 +122,22 @@ def _alike(courses: Mapping[int, Course]) -> float:
     return (1 + share) / (1 - share)
 
 
-def with_strength(courses: Mapping[int, Course], value: float | None = None) -> dict[int, Course]:
+def with_strength(
+    courses: Mapping[int, Course], value: float | None = None, polarity: int = 1
+) -> dict[int, Course]:
     """Return courses with strengths that are smooth along the film.
 
     Args:
         value: luma of what shows where the emulsion is lost: strength then counts what share of
             the picture is covered, which is what changes slowly.
+        polarity: +1 where that is brighter than the picture, -1 where it is darker.
     """
     own, error, starts = _series(courses)
     if value is not None:
         level = np.concatenate([courses[k].level for k in sorted(courses)])
-        apart = value - level
-        firm = np.where(np.abs(apart) < 0.02, np.copysign(0.02, apart), apart)
-        own, error = own / firm, error / np.abs(firm)
+        # Where the picture is as bright as what replaced it, nothing can be read.
+        apart = np.maximum(polarity * (value - level), 0.02)
+        own, error = own / apart, error / apart
     error = error * np.sqrt(_alike(courses))
     smooth = film_smoothed(own, error)
     # What stands far off, an edge of the picture most likely, counts for little.

@@ -223,3 +223,15 @@ def add_profile(
         own = _per_strip(np.einsum("rc,rc->r", taps, wide[..., c]), course, strips)[0]
         sums.gains[c, 0] += float((weight * own * course.strength).sum())
         sums.gains[c, 1] += float((weight * course.strength**2).sum())
+
+
+def tint_of(
+    pixels: Pixels, luma: NDArray[np.float32], strips: Strips, course: Course, half: int
+) -> _Float:
+    """Return what each channel of the picture beside a course differs by from luma."""
+    rows, x, _ = course.rows(strips)
+    whole = np.rint(x).astype(np.intp)
+    outer = np.abs(np.arange(-half, half + 1)) > half - 4
+    band = gathered(pixels, rows, whole, half)[:, outer]
+    gray = gathered(luma, rows, whole, half)[:, outer]
+    return np.asarray((band - gray[..., None]).mean(axis=(0, 1), dtype=np.float64))

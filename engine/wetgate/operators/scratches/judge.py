@@ -29,7 +29,10 @@ _SIDES = (4, 8, 12)
 _LEAST_TEXTURE = 1.5
 _BACK = 0.5
 _STEEP = 3.5
-_COVERS = 0.25
+COVERS = 0.3
+"""Share of the picture under its core that a scratch hides from which on it tore the emulsion."""
+_ADDS = 0.35
+_WANDERS = 0.3
 
 _Float = NDArray[np.float64]
 
@@ -39,7 +42,7 @@ class Verdict:
     """What a candidate is held to be.
 
     Attributes:
-        confidence: 0-1, that it is a scratch. why: why it must be left alone, or empty.
+        confidence: 0-1, that it is a scratch. why: what speaks most against it.
         facts: what the verdict was made of.
     """
 
@@ -97,7 +100,8 @@ def motion_votes(
             luma = luma_of(read(frames[index])).copy()
             for own, profile in zip(courses, profiles, strict=True):
                 if index in own:
-                    _bridge(luma, own[index], profile.reach, strips)
+                    rows, place, _ = own[index].rows(strips)
+                    bridge(luma, rows, place, profile.reach)
             if not limits:
                 limits.extend(float(v) for v in np.percentile(luma, (0.5, 99.5)))
             pictures[index] = flow_picture(luma, limits[0], limits[1], 1.5)
@@ -140,9 +144,8 @@ def _pairs(courses: Sequence[Mapping[int, Course]]) -> list[tuple[int, int]]:
     return sorted(wanted)
 
 
-def _bridge(luma: NDArray[np.float32], course: Course, reach: int, strips: Strips) -> None:
-    """Replace a line by what lies on either side, so that flow does not see it."""
-    rows, place, _ = course.rows(strips)
+def bridge(luma: NDArray[np.float32], rows: NDArray[np.intp], place: _Float, reach: int) -> None:
+    """Replace a line by what lies on either side, in place, so that flow does not see it."""
     whole = np.rint(place).astype(np.intp)
     last = luma.shape[1] - 1
     left = luma[rows, np.clip(whole - reach - 1, 0, last)]
@@ -206,6 +209,7 @@ def judge_candidate(
     courses: Mapping[int, Course], profile: Profile, strips: Strips, votes: Votes
 ) -> Verdict:
     """Weigh what is known of one candidate."""
+    covers, unsure = _covers(courses, profile)
     facts = {
         "frames": float(len(courses)),
         "film": votes.film / votes.told if votes.told else 0.0,
@@ -213,14 +217,26 @@ def judge_candidate(
         "told": votes.told,
         "jump": _jump(courses),
         "steepness": _steepness(courses, strips),
-        "covers": _covers(courses, profile),
+        "covers": covers,
+        "covers_deviation": unsure,
+        "wanders": _wanders(courses),
         "present": _present(courses, strips),
         "clear": _clear(courses),
     }
-    score = -1.0
-    why = ""
-    score += 5.0 * (facts["film"] - facts["picture"]) * min(1.0, votes.told / 3.0)
+    score = -1.5
+    why = "cannot be told from a line of the picture"
+    score += 5.0 * (facts["film"] - facts["picture"]) * min(1.0, votes.told / 2.0)
     score += 2.0 * min(facts["clear"] - 2.5, 1.0)
+    told = min(1.0, votes.told / 2.0)
+    # Where nothing moves, it must be seen to add the same to whatever lies below it.
+    adds = covers + 2.0 * unsure < _ADDS and facts["present"] > 0.95
+    score += (1.0 - told) * (1.5 if adds else -2.0)
+    if facts["picture"] > facts["film"]:
+        why = "moves with the picture"
+    if covers - 2.0 * unsure > COVERS and facts["wanders"] < _WANDERS:
+        # A thing before the lens stays where it is too, and hides what is behind it.
+        score -= 4.0
+        why = "hides the picture and stands still"
     if facts["jump"] > 1.0:
         score -= 3.0 * min(facts["jump"] - 1.0, 2.0)
         why = "moves from frame to frame as the picture does"
@@ -231,13 +247,7 @@ def judge_candidate(
         score -= 4.0
         why = "too slanted"
     confidence = float(1.0 / (1.0 + np.exp(-score)))
-    if confidence < 0.5 and not why:
-        why = (
-            "moves with the picture"
-            if facts["picture"] > facts["film"]
-            else "cannot be told from a line of the picture"
-        )
-    return Verdict(confidence, why if confidence < 0.5 else "", facts)
+    return Verdict(confidence, why, facts)
 
 
 def _jump(courses: Mapping[int, Course]) -> float:
@@ -267,22 +277,31 @@ def _steepness(courses: Mapping[int, Course], strips: Strips) -> float:
     return float(np.degrees(np.arctan(np.abs(np.median(slopes))))) if slopes else 0.0
 
 
-def _covers(courses: Mapping[int, Course], profile: Profile) -> float:
-    """Return how much of the picture's changes under the core is gone: 0 to about 1.
+def _covers(courses: Mapping[int, Course], profile: Profile) -> tuple[float, float]:
+    """Return how much of the picture's changes under the core is gone, and its deviation.
 
     What strips of the line differ by from those nearby, against the same of the picture beside.
-    An addition stays the same whatever lies below it; paint and poles do not.
+    An addition stays the same whatever lies below it (0); paint and poles do not (about 1).
     """
-    product = square = 0.0
-    for course in courses.values():
-        if len(course.own) < 8:
-            continue
-        sign = 1.0 / np.maximum(course.error, 1e-9) ** 2
-        own, level = _detail(course.own), _detail(course.level)
-        product += float((sign * own * level).sum())
-        square += float((sign * level**2).sum())
+    known = [c for c in courses.values() if len(c.own) >= 8]
+    if not known:
+        return 0.0, 1.0
+    own = np.concatenate([_detail(c.own) for c in known])
+    level = np.concatenate([_detail(c.level) for c in known])
+    weight = 1.0 / np.maximum(np.concatenate([c.error for c in known]), 1e-9) ** 2
+    square = float((weight * level**2).sum())
+    if square <= 0:
+        return 0.0, 1.0
+    slope = float((weight * own * level).sum()) / square
+    rest = float(np.mean(weight * (own - slope * level) ** 2))
     peak = float(profile.values.mean(axis=0)[profile.values.shape[1] // 2])
-    return -product / square * peak if square > 0 else 0.0
+    return -slope * peak, abs(peak) * float(np.sqrt(rest / square))
+
+
+def _wanders(courses: Mapping[int, Course]) -> float:
+    """Return the deviation of the line's place from frame to frame, px."""
+    places = [float(c.place.mean()) for c in courses.values()]
+    return float(np.std(places))
 
 
 def _detail(values: _Float) -> _Float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from wetgate.operators.base import (
     Analysis,
+    Decisions,
     Footprint,
     FrameReader,
     Judged,
@@ -21,7 +23,8 @@ from wetgate.operators.base import (
     Window,
 )
 from wetgate.operators.scratches.lines import Strips
-from wetgate.operators.scratches.remove import numbered, patch_of, record_of, undo
+from wetgate.operators.scratches.lost import FARTHEST
+from wetgate.operators.scratches.remove import numbered, patch_of, record_of, repair
 from wetgate.operators.scratches.shot import analyse_shot
 from wetgate.operators.scratches.tracks import tracks_of
 
@@ -34,14 +37,22 @@ class ScratchesOperator:
     """Take off scratches: upright lines that stay with the film over many frames.
 
     Args:
-        threshold: confidence from which a line is repaired (0-1).
+        threshold: confidence from which a line is repaired (0-1); those below are reported.
+        radius: frames either side from which a lost core may be borrowed (0-4).
+        invent: fill a lost core that no frame shows with what lies on either side; class 5.
     """
 
     threshold: float = 0.5
+    radius: int = 3
+    invent: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.threshold <= 1.0:
             raise ValueError(f"threshold must lie in 0-1, got {self.threshold}")
+        if type(self.radius) is not int or not 0 <= self.radius <= 4:
+            raise ValueError(f"radius must be a whole number of 0-4, got {self.radius!r}")
+        if type(self.invent) is not bool:
+            raise ValueError(f"invent must be true or false, got {self.invent!r}")
 
     @property
     def spec(self) -> OperatorSpec:
@@ -51,7 +62,7 @@ class ScratchesOperator:
             version=1,
             footprint=self.stages[0].footprint,
             working_space="log",
-            provenance=Provenance.REEXPOSED,
+            provenance=Provenance.INFERRED if self.invent else Provenance.BORROWED,
             needs_analysis=True,
         )
 
@@ -62,7 +73,15 @@ class ScratchesOperator:
 
     def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
         """Find the scratches of a shot."""
-        return analyse_shot(read, frames, facts, self.threshold)
+        return analyse_shot(read, frames, facts, threshold=self.threshold, radius=self.radius)
+
+    def decided(self, analysis: Analysis, decisions: Decisions) -> Analysis:
+        """Return the analysis with a person's verdicts on single fixes in it."""
+        verdicts = {k: sorted(cast(Sequence[str], decisions.get(k, ()))) for k in _VERDICTS}
+        return {**analysis, "decisions": verdicts}
+
+
+_VERDICTS = ("accepted", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +90,62 @@ class _TakeOff(NoSurveys):
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(bytes_per_pixel=64)
+        return Footprint(temporal_radius=self.operator.radius, halo=FARTHEST, bytes_per_pixel=96)
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
-        tile = window.tile
+        tile, radius = window.tile, self.operator.radius
         pixels = np.ascontiguousarray(window.center[tile.within(window.region)])
         strips = Strips.of(facts.height)
-        fixes = np.zeros(pixels.shape[:2], np.uint32)
-        classes = np.zeros(pixels.shape[:2], np.uint8)
-        matte = np.zeros(pixels.shape[:2], np.float32)
+        shape = pixels.shape[:2]
+        fixes, classes = np.zeros(shape, np.uint32), np.zeros(shape, np.uint8)
+        matte, origins = np.zeros(shape, np.float32), np.zeros((*shape, 3), np.float32)
         records = []
-        for one in numbered(tracks_of(analysis), window.number):
+        verdicts = cast("dict[str, list[str]]", analysis.get("decisions", {}))
+        decided = (frozenset(verdicts.get(k, ())) for k in _VERDICTS)
+
+        def frame_at(number: int) -> Pixels | None:
+            k = number - window.number + radius
+            return window.pixels[k] if 0 <= k <= 2 * radius and window.valid[k] else None
+
+        for one in numbered(tracks_of(analysis), window.number, strips, facts.width, *decided):
+            record = record_of(
+                one, window.number, strips, window.frame, invent=self.operator.invent
+            )
+            touching = record.box.intersect(tile)
+            if touching.width <= 0 or touching.height <= 0:
+                continue
+            records.append(record)
             patch = patch_of(one, strips, tile)
             if patch is None:
                 continue
-            records.append(record_of(one, window.number, strips, window.frame))
-            rows = np.broadcast_to(patch.rows, patch.columns.shape)[patch.touched]
-            columns = patch.columns[patch.touched]
-            peak = float(np.abs(one.track.profile.values).max()) * max(
-                float(one.here.strength.max()), 1e-12
-            )
-            share = np.abs(patch.added[patch.touched]).max(axis=1) / peak
-            matte[rows, columns] = np.maximum(matte[rows, columns], share.astype(np.float32))
-            if one.track.why:
+            y, x = patch.rows - tile.y0, patch.columns - tile.x0
+            matte[y, x] = np.maximum(matte[y, x], patch.shown)
+            if one.why:
                 continue
-            pixels[rows, columns] = undo(pixels, patch)
-            fixes[rows, columns] = one.number
-            classes[rows, columns] = Provenance.REEXPOSED
-        return Judged(pixels, classes, fixes=fixes, planes={MATTE: matte}, records=tuple(records))
+            made = repair(
+                one,
+                patch,
+                window.number,
+                window.region,
+                frame_at,
+                strips,
+                invent=self.operator.invent,
+            )
+            # Two scratches may cross: the later takes off what the earlier left.
+            again = fixes[y, x] > 0
+            added = patch.added.astype(np.float32)
+            fresh = np.where(again[:, None], pixels[y, x] - added, made.pixels)
+            done = made.classes > 0
+            y, x, again = y[done], x[done], again[done]
+            pixels[y, x] = fresh[done]
+            fixes[y, x] = one.number
+            classes[y, x] = np.maximum(classes[y, x], made.classes[done])
+            origins[y, x] = np.where(again[:, None], origins[y, x], made.origins[done])
+        return Judged(
+            pixels,
+            classes,
+            fixes=fixes,
+            origins=origins,
+            planes={MATTE: matte},
+            records=tuple(records),
+        )

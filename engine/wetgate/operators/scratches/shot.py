@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from wetgate.operators.base import FrameReader, Pixels, SourceFacts
 from wetgate.operators.scratches.film import extended, trimmed, with_strength
-from wetgate.operators.scratches.fit import Course, add_profile, course_at, fit_frame
+from wetgate.operators.scratches.fit import Course, add_profile, course_at, fit_frame, tint_of
 from wetgate.operators.scratches.follow import Path, follow
-from wetgate.operators.scratches.judge import judge
+from wetgate.operators.scratches.judge import COVERS, Verdict, judge
 from wetgate.operators.scratches.lines import Evidence, Strips, evidence_of, luma_of
+from wetgate.operators.scratches.lost import find_loans, value_of
 from wetgate.operators.scratches.profile import (
     Profile,
     ProfileSums,
@@ -45,6 +46,8 @@ class Candidate:
     first_frame: int
     courses: dict[int, Course] = field(default_factory=dict)
     profile: Profile | None = None
+    tint: _Float = field(default_factory=lambda: np.zeros(1))
+    """What each channel of the picture beside differs by from luma."""
 
     def begins(self, strips: Strips) -> dict[int, tuple[int, _Float]]:
         """Return the strip and the columns where the path enters each frame, by frame index."""
@@ -99,6 +102,7 @@ def fit_candidates(
         core = candidate.path.core
         filters.append(row_filters(gaussian_profile(_FIRST_SIGMA[core], candidate.path.polarity)))
     for turn in range(_TURNS):
+        tints: list[list[_Float]] = [[] for _ in candidates]
         sums = [ProfileSums.empty(facts.channels, _HALF) for _ in candidates]
         for index, number in enumerate(frames):
             here = [i for i, c in enumerate(candidates) if index in c.courses]
@@ -111,9 +115,13 @@ def fit_candidates(
                 fixed = turn == _TURNS - 1
                 course = fit_frame(luma, strips, known.first, known.place, filters[i], fixed=fixed)
                 candidates[i].courses[index] = course
-                if not fixed:
+                if fixed:
+                    tints[i].append(tint_of(pixels, luma, strips, course, filters[i].half))
+                else:
                     add_profile(sums[i], pixels, luma, strips, course, filters[i])
         if turn == _TURNS - 1:
+            for candidate, tint in zip(candidates, tints, strict=True):
+                candidate.tint = np.mean(tint, axis=0) if tint else np.zeros(facts.channels)
             break
         for i, candidate in enumerate(candidates):
             candidate.profile = sums[i].estimate()
@@ -127,32 +135,79 @@ def fit_candidates(
 
 
 def analyse_shot(
-    read: FrameReader, frames: Sequence[int], facts: SourceFacts, threshold: float
+    read: FrameReader,
+    frames: Sequence[int],
+    facts: SourceFacts,
+    *,
+    threshold: float,
+    radius: int,
 ) -> dict[str, object]:
-    """Find, fit and judge the scratches of a shot."""
+    """Find, fit and judge the scratches of a shot, and where lost cores are borrowed.
+
+    Args:
+        threshold: confidence from which a line is repaired.
+        radius: frames either side that may lend.
+    """
     if min(facts.width, facts.height) < _LEAST_SIDE or len(frames) < _LEAST_SHOT:
         return {"tracks": []}
-    candidates = find_candidates(read, frames, facts)
-    candidates = [c for c in candidates if c.begins(Strips.of(facts.height))]
-    fit_candidates(candidates, read, frames, facts)
     strips = Strips.of(facts.height)
+    candidates = find_candidates(read, frames, facts)
+    candidates = [c for c in candidates if c.begins(strips)]
+    fit_candidates(candidates, read, frames, facts)
     known = [(c, c.profile) for c in candidates if c.profile is not None and c.courses]
+
+    def sized(number: int) -> Pixels:
+        return _sized(read(number), facts)
+
     profiles = [p for _, p in known]
-    verdicts = judge([c.courses for c, _ in known], profiles, read, frames, facts)
-    tracks = []
-    for (candidate, profile), verdict in zip(known, verdicts, strict=True):
-        why = verdict.why or ("below the threshold" if verdict.confidence < threshold else "")
-        tracks.append(
-            Track(
-                profile=profile,
-                polarity=candidate.path.polarity,
-                confidence=verdict.confidence,
-                why=why,
-                frames={
-                    frames[i]: TrackOnFrame(c.first, c.place, c.strength)
-                    for i, c in sorted(candidate.courses.items())
-                },
-                facts=verdict.facts,
-            )
+    verdicts = judge([c.courses for c, _ in known], profiles, sized, frames, facts)
+    tracks = [
+        _track(candidate, profile, verdict, frames, threshold)
+        for (candidate, profile), verdict in zip(known, verdicts, strict=True)
+    ]
+    loans = find_loans(tracks, sized, frames, facts, radius)
+    tracks = [
+        replace(
+            t,
+            frames={
+                n: replace(own, loans=found[n]) if n in found else own
+                for n, own in t.frames.items()
+            },
         )
-    return {"tracks": [t.as_json() for t in tracks], "strip": strips.rows}
+        for t, found in zip(tracks, loans, strict=True)
+    ]
+    return {"tracks": [t.as_json() for t in tracks]}
+
+
+def _track(
+    candidate: Candidate,
+    profile: Profile,
+    verdict: Verdict,
+    frames: Sequence[int],
+    threshold: float,
+) -> Track:
+    """Put together what is known of a line."""
+    courses, polarity = candidate.courses, candidate.path.polarity
+    covers, unsure = verdict.facts["covers"], verdict.facts["covers_deviation"]
+    value: tuple[float, ...] = ()
+    if covers - 2.0 * unsure > COVERS:
+        luma = value_of(courses, profile, min(covers, 1.0))
+        courses = with_strength(courses, luma, polarity)
+        gains = profile.values.mean(axis=1)
+        apart = luma - float(np.mean([c.level.mean() for c in courses.values()]))
+        gains = gains / gains.mean()
+        value = tuple(float(v) for v in luma + (gains - 1.0) * apart + candidate.tint)
+        middle = profile.values.mean(axis=0, keepdims=True)
+        profile = Profile(np.repeat(np.abs(middle), len(profile.values), axis=0))
+    return Track(
+        profile=profile,
+        polarity=polarity,
+        confidence=verdict.confidence,
+        why=verdict.why if verdict.confidence < threshold else "",
+        value=value,
+        frames={
+            frames[i]: TrackOnFrame(c.first, c.place, c.strength)
+            for i, c in sorted(courses.items())
+        },
+        facts=verdict.facts,
+    )

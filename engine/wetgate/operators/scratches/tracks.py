@@ -19,22 +19,26 @@ PLACES = 256
 STRENGTHS = 1 << 16
 """Steps of a stored strength a unit of the encoding; profiles are stored finer than that."""
 _PROFILES = 4096
+LOST = 0.5
+"""Share of the picture that a scratch hides from which on what is left of it is not trusted."""
 
 _Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Borrowed:
-    """Where strips of a lost core come from: `(strip, frame, x, y)`, px; out(p) = frame(p + xy)."""
+class Loan:
+    """Where a strip of a lost core comes from.
 
-    strips: tuple[tuple[int, int, int, int], ...] = ()
+    Attributes:
+        strip: its number. source: frame number. x, y: px; out(p) = frame[source](p + (x, y)).
+        shift: what is added to each channel, `STRENGTHS` a unit: light that changed meanwhile.
+    """
 
-    def of(self, strip: int) -> tuple[int, int, int] | None:
-        """Return source frame and offset of a strip; None where no frame shows it."""
-        for s, frame, x, y in self.strips:
-            if s == strip:
-                return frame, x, y
-        return None
+    strip: int
+    source: int
+    x: int
+    y: int
+    shift: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,14 @@ class TrackOnFrame:
 
     Attributes:
         first: number of its first strip. place: `(n,)` x in the middle of each strip, px.
-        strength: `(n,)`, encoded units.
+        strength: `(n,)`, encoded units; where the emulsion is lost, share of the picture covered.
+        loans: where strips of a lost core are borrowed.
     """
 
     first: int
     place: _Float
     strength: _Float
-    borrowed: Borrowed = Borrowed()
+    loans: tuple[Loan, ...] = ()
 
     def rows(self, strips: Strips) -> tuple[NDArray[np.intp], _Float, _Float]:
         """Return the rows it runs over, and place and strength in each of them."""
@@ -108,11 +113,7 @@ class Track:
                     "first": t.first,
                     "place": _differences(np.rint(t.place * PLACES)),
                     "strength": _differences(np.rint(t.strength * STRENGTHS)),
-                    **(
-                        {"borrowed": [list(b) for b in t.borrowed.strips]}
-                        if t.borrowed.strips
-                        else {}
-                    ),
+                    "loans": [[b.strip, b.source, b.x, b.y, *b.shift] for b in t.loans],
                 }
                 for n, t in self.frames.items()
             },
@@ -133,12 +134,12 @@ def track_of(document: Mapping[str, object]) -> Track:
     """Read back what `Track.as_json` returned."""
     frames = {}
     for number, course in cast(Mapping[str, Mapping[str, object]], document["frames"]).items():
-        borrowed = cast(Sequence[Sequence[int]], course.get("borrowed", ()))
+        loans = cast(Sequence[Sequence[int]], course["loans"])
         frames[int(number)] = TrackOnFrame(
             cast(int, course["first"]),
             np.cumsum(cast(Sequence[int], course["place"])) / PLACES,
             np.cumsum(cast(Sequence[int], course["strength"])) / STRENGTHS,
-            Borrowed(tuple((b[0], b[1], b[2], b[3]) for b in borrowed)),
+            tuple(Loan(b[0], b[1], b[2], b[3], tuple(b[4:])) for b in loans),
         )
     return Track(
         profile=Profile(np.asarray(document["profile"], np.float64) / _PROFILES),
