@@ -126,6 +126,27 @@ def test_resume_keeps_what_was_taken_back(tmp_path: Path) -> None:
     assert (out / ".wetgate/fixes.jsonl").read_bytes() == journal
 
 
+@pytest.mark.parametrize("lost", ["lines", "tiles"])
+def test_resume_renders_again_what_the_journal_has_lost(tmp_path: Path, lost: str) -> None:
+    plate = write_specks(tmp_path / "in", FRAMES)
+    out = render(plate, tmp_path / "out")
+    was, fixes = file_digests(out), open_restored(out).all_fixes()
+    if lost == "lines":
+        journal = out / ".wetgate/fixes.jsonl"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        lines[15] = lines[15][:40]  # of the second frame
+        journal.write_bytes(b"".join(lines))
+    else:
+        next((out / ".wetgate/fixes").glob("1002-*")).unlink()
+    report = run_job(JobOptions(plate=plate, out=out, recipe=recipe("specks"), resume=True))
+    assert {f.number: f.status for f in report.frames} == {
+        n: "written" if n == 1002 else "skipped" for n in FRAMES
+    }
+    assert file_digests(out) == was
+    assert open_restored(out).all_fixes() == fixes
+    assert verify_output(out).problems == ()
+
+
 @pytest.mark.parametrize("suffix", ["dpx", "exr"])
 def test_a_job_of_repairs_replays_from_the_journal(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch

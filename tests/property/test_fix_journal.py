@@ -26,6 +26,7 @@ from wetgate.render.fixes.lines import (
 )
 from wetgate.render.fixes.names import FixName, nearest_name, parse_name
 from wetgate.render.fixes.tiles import Tiles, load_tiles, save_tiles
+from wetgate.render.manifest import append_synced
 
 texts = st.text(max_size=12)
 numbers = st.integers(-(2**40), 2**40)
@@ -195,8 +196,7 @@ def test_a_kill_anywhere_leaves_whole_frames_and_the_rest_goes_on(
             batch = [fix(frame, output, n) for n in range(1, count + 1)]
             whole = b"".join(map(line_bytes, [*batch, frame_line(frame, output, count)]))
             cut = data.draw(st.integers(0, len(whole) - 1))
-            with open(journal.path, "ab") as file:
-                file.write(whole[:cut])
+            append_synced(journal.path, whole[:cut])  # which a kill cut short
             if data.draw(st.booleans()):
                 journal.append(*batch, frame_line(frame, output, count))
             elif cut < len(whole) - 1:

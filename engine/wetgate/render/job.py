@@ -266,10 +266,14 @@ def _done_before(
 ) -> dict[int, FrameRecord]:
     """Return the frames whose record, source and output all agree with what would be made now."""
     records = journal.latest()
+    fixes = FixJournal(job.control)
+    ledger = fixes.read(job.wanted) if _repairs(job) else None
     found = {}
     for number in job.wanted:
         record = records.get(number)
-        if record is not None and _still_holds(job, record, template, beside):
+        if record is None or not _still_holds(job, record, template, beside):
+            continue
+        if ledger is None or fixes.holds(ledger, number, record.digest):
             found[number] = record
     return found
 
@@ -311,7 +315,7 @@ def _planes_hold(job: Job, record: FrameRecord) -> bool:
 
 def _sinks(job: Job) -> tuple[FixSink, ...]:
     """Return who takes what became of each frame; nobody where no step repairs defects."""
-    if not any(isinstance(operator, TakesDecisions) for operator in job.operators):
+    if not _repairs(job):
         return ()
     note = JobNote(
         layer=job.options.layer,
@@ -348,6 +352,11 @@ def _job_facts(job: Job) -> dict[str, object]:
         "losses": list(plan.losses),
         "versions": library_versions(),
     }
+
+
+def _repairs(job: Job) -> bool:
+    """Whether a step repairs single defects."""
+    return any(isinstance(operator, TakesDecisions) for operator in job.operators)
 
 
 def _call_facts(job: Job) -> dict[str, object]:

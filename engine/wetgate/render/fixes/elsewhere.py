@@ -35,15 +35,15 @@ def other_directory(
             remedy="choose another output: sources are never written to",
         )
     control = out / CONTROL
-    try:
-        (control / "runs").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(error, control) from error
     records = Journal(control).latest()
     for number in numbers:
         path = out / base.path(number).name
         if path.exists() and number not in records:
             raise TargetExists("is there and not on record", path=path, frame=number)
+    try:
+        (control / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(error, control) from error
     return Restored(out, records)
 
 
@@ -51,7 +51,7 @@ def adopt(target: Restored, state: State, tiles: Tiles | None) -> None:
     """Tell the journal of a directory of a frame that another one has."""
     journal = target.journal
     if tiles is not None:
-        save_tiles(journal.control / state.frame.tiles, tiles)
+        save_tiles(journal.tiles_path(state.frame), tiles)
     journal.append(*state.fixes.values(), state.frame, *state.changes)
 
 

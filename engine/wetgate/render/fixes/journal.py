@@ -87,20 +87,21 @@ class FixJournal:
             BackendError: a step contradicts itself about its fixes.
             DiskFull, OutputError: when it cannot be written.
         """
-        entry = make_entry(written, self._note)
+        try:
+            entry = make_entry(written, self._note)
+            lines = b"".join(map(line_bytes, entry.fixes))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BackendError(
+                f"a step says of a fix what JSON cannot hold: {error}",
+                frame=written.frame,
+                expected="finite numbers",
+            ) from error
         frame = entry.frame
         if entry.tiles is not None:
             name = tiles_name(frame.frame, frame.output)
             digest = save_tiles(self.folder / name, entry.tiles)
             frame = replace(frame, tiles=f"{TILES}/{name}", tiles_digest=digest)
-        try:
-            self.append(*entry.fixes, frame)
-        except ValueError as error:
-            raise BackendError(
-                f"a step says of a fix what JSON cannot hold: {error}",
-                frame=frame.frame,
-                expected="finite numbers",
-            ) from error
+        append_synced(self.path, lines + line_bytes(frame))
 
     def append(self, *lines: Line) -> None:
         """Add lines in one write and sync them.
@@ -131,8 +132,18 @@ class FixJournal:
         """
         if not line.tiles:
             return None
-        path = self.folder / Path(line.tiles).name  # whatever the line says, nowhere else
-        return load_tiles(path, frame=line.frame, digest=line.tiles_digest)
+        return load_tiles(self.tiles_path(line), frame=line.frame, digest=line.tiles_digest)
+
+    def tiles_path(self, line: FrameLine) -> Path:
+        """Return where the tile data of a frame is, whatever directory the line names."""
+        return self.folder / Path(line.tiles).name
+
+    def holds(self, ledger: Ledger, frame: int, digest: str) -> bool:
+        """Whether a frame's fixes are on record with their tile data, which is not read."""
+        state = ledger.at(frame, digest)
+        return state is not None and (
+            not state.frame.tiles or self.tiles_path(state.frame).is_file()
+        )
 
     def read(self, frames: Collection[int] | None = None) -> Ledger:
         """Return what the journal tells, of some frames or of all.
