@@ -115,6 +115,26 @@ def test_fixes_taken_back_leave_pixels_and_planes_true(
     assert verify_output(out).problems == ()
 
 
+def test_beside_other_steps_a_fix_taken_back_is_the_scan_and_the_rest_stays(
+    tmp_path: Path,
+) -> None:
+    plate = write_specks(tmp_path / "in", FRAMES)
+    out = render(plate, tmp_path / "out", "specks", "blur")
+    where = applied(out)
+    chosen = sorted(where)[::3]
+    want = {n: frame(out, n) for n in FRAMES}
+    for name in chosen:
+        n, x, y = where[name]
+        want[n][y, x] = frame(plate, n)[y, x]
+    changed = change_fixes(out, Request(ids=chosen))
+    assert all(frame.other_steps for frame in changed)
+    for number in FRAMES:
+        assert np.array_equal(frame(out, number), want[number])
+        share = (frame(plate, number) != want[number]).any(-1).mean()
+        assert latest(out)[number]["changed"] == pytest.approx(share, abs=1e-12)
+    assert verify_output(out).problems == ()
+
+
 def test_resume_keeps_what_was_taken_back(tmp_path: Path) -> None:
     plate = write_specks(tmp_path / "in", FRAMES)
     out = render(plate, tmp_path / "out")

@@ -46,7 +46,8 @@ def revert(
     output = Output(json=json)
     request = Request(ids=fix, apply=apply, out=out, by=by, note=note)
     done = "applied again" if apply else "taken back"
-    for frame in change_fixes(directory, request):
+    frames = change_fixes(directory, request)
+    for frame in frames:
         output.event("reverted" if not apply else "applied", frame=frame)
         for name in frame.fixes:
             output.line(f"{name} {done}")
@@ -55,6 +56,11 @@ def revert(
         if frame.fixes:
             count = f"{frame.pixels} pixel{'' if frame.pixels == 1 else 's'}"
             output.line(f"frame {frame.number}: {count}, {frame.path}")
+    if not apply and any(frame.other_steps for frame in frames):
+        output.warn(
+            "other steps changed these frames too; the pixels of the fixes are now the scan's own. "
+            "To leave out the fixes alone, reject them with `wetgate decide` and restore again"
+        )
 
 
 def replay(

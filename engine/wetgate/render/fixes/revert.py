@@ -62,6 +62,7 @@ class Changed:
     Attributes:
         fixes: those that were taken back or applied again. already: those that were so before.
         pixels: how many pixels were given another value. path, digest: the frame's file now.
+        other_steps: steps beside repairs had changed the frame, these pixels perhaps too.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Changed:
     pixels: int
     path: Path
     digest: str
+    other_steps: bool = False
 
 
 def change_fixes(directory: str | Path, request: Request) -> tuple[Changed, ...]:
@@ -179,6 +181,7 @@ def _change_frame(
         pixels=len(at),
         path=path,
         digest=made.digest,
+        other_steps=not state.frame.only_fixes,
     )
 
 
