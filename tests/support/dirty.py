@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from wetgate.operators.base import (
     Analysis,
     Footprint,
+    FrameReader,
     FrameSurvey,
+    OperatorSpec,
     PairSurvey,
     Pixels,
     SourceFacts,
@@ -135,15 +137,15 @@ class TruthfulDirt:
     confidence: float = 0.95
 
     @property
-    def spec(self):  # type: ignore[no-untyped-def]
+    def spec(self) -> OperatorSpec:
         """Return the facts of the real one."""
-        return replace(self.inner.spec, footprint=replace(self.inner.spec.footprint))
+        return self.inner.spec
 
     @property
     def stages(self) -> tuple[TruthStage, Repair]:
         """Return the truth, and the stage that is tested."""
         return TruthStage(self.clip, self.confidence), Repair(self.inner)
 
-    def analyse(self, read, frames, facts):  # type: ignore[no-untyped-def]
+    def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
         """Measure the noise."""
         return self.inner.analyse(read, frames, facts)
