@@ -14,6 +14,7 @@ from wetgate.cli.output import Output
 from wetgate.model.errors import UsageError
 
 Name = Literal[
+    "custody",
     "deartifact",
     "deblur",
     "denoise",
