@@ -79,7 +79,7 @@ def dirty_clip(
 
 
 def _codes(frame: NDArray[np.floating]) -> Pixels:
-    return (np.rint(frame * 1023) / 1023).astype(np.float32)
+    return np.asarray(np.rint(frame * 1023) / 1023, np.float32)
 
 
 def _texture(rng: np.random.Generator, height: int, width: int, channels: int) -> Pixels:
@@ -90,7 +90,7 @@ def _texture(rng: np.random.Generator, height: int, width: int, channels: int) -
         fx, fy = rng.uniform(-0.9, 0.9, 2)
         wave = np.sin(fx * x + fy * y + rng.uniform(0, 7))
         out += wave[..., None] * rng.uniform(0.3, 1, channels)
-    return (0.5 + 0.03 * out).clip(0.3, 0.7).astype(np.float32)
+    return np.asarray((0.5 + 0.03 * out).clip(0.3, 0.7), np.float32)
 
 
 @dataclass(frozen=True)
