@@ -171,6 +171,10 @@ class FrameFixes:
         """Return a named plane, float32 `(h, w)`."""
         return self.planes[name].rows()
 
+    def where(self, mask: NDArray[np.bool_]) -> FrameFixes:
+        """Return the account of the px of a `(h, w)` mask alone; records and planes stay."""
+        return replace(self, pixels=self.pixels.chosen(mask.reshape(-1)[self.pixels.at]))
+
     def taken(
         self, rows: NDArray[np.intp], columns: NDArray[np.intp], scale: float = 1.0
     ) -> FrameFixes:

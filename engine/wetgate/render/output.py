@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-
 from wetgate.io.atomic import AtomicFile, digest_file, free_bytes
 from wetgate.io.options import WriteOptions
 from wetgate.model.errors import DiskFull, VerifyFailed, WetgateError
@@ -176,10 +174,14 @@ class FrameWriter:
         classes = found.account.classes
         if classes is None:
             return None
-        fixes = order.fixes or FrameFixes(size=(classes.shape[0], classes.shape[1]))
-        changed = classes > 0
-        why = "another size" if order.resized else "another color space" * order.space_changed
-        why = why or ("" if found.exact else "lossy compression")
+        size = (classes.shape[0], classes.shape[1])
+        fixes = (order.fixes or FrameFixes(size=size)).where(classes > 0)
+        reasons = (
+            ("another size", order.resized),
+            ("another color space", order.space_changed),
+            ("lossy compression", not found.exact),
+        )
+        why = next((reason for reason, true in reasons if true), "")
         return WrittenFixes(
             frame=order.frame.number,
             file=target.name,
@@ -187,9 +189,9 @@ class FrameWriter:
             source_file=order.source_file,
             source_digest=order.source_digest,
             fixes=fixes.records,
-            made=np.where(changed, fixes.made(), np.uint32(0)),
+            made=fixes.made(),
             classes=classes,
-            origins=np.where(changed[..., None], fixes.origins(), np.float32(0)),
+            origins=fixes.origins(),
             only_fixes=order.only_fixes and not why,
             not_comparable=why,
             sample_type=color_type(order, found.got),
