@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,15 @@ from wetgate.bench.dirt_peers import (
     suspicion,
     temporal_median,
 )
-from wetgate.bench.dirt_run import Altered, altered_of, called_labels, delivered
+from wetgate.bench.dirt_run import (
+    Altered,
+    altered_of,
+    called_labels,
+    claims_of,
+    delivered,
+    facts_of,
+    restore,
+)
 from wetgate.bench.dirt_scores import (
     Counts,
     Errors,
@@ -57,10 +66,23 @@ from wetgate.bench.dirt_scores import (
 from wetgate.bench.dirt_search import Found, Setting, called_at, detect_by, grain_deviation
 from wetgate.bench.dirt_truth import connected, in_deviations
 from wetgate.bench.dirt_visible import is_shown
+from wetgate.bench.streaming import run_streaming
 from wetgate.bench.table import BenchTable
 from wetgate.measure import psnr
 from wetgate.model.box import Box
-from wetgate.operators.base import Fix, Judged
+from wetgate.operators.base import (
+    Analysis,
+    Fix,
+    Footprint,
+    FrameReader,
+    Judged,
+    NoSurveys,
+    OperatorSpec,
+    Provenance,
+    SourceFacts,
+    Stage,
+    Window,
+)
 from wetgate.simulate.dirt_shapes import is_held_out
 
 Mask = NDArray[np.bool_]
@@ -352,6 +374,7 @@ def test_masks_tell_dirt_from_rim_and_from_clean(clip: DirtyClip) -> None:
         assert (change[masks.dirt] > 1).all()
         for k in range(masks.count):
             assert change[masks.objects == k + 1].max() > 3
+        assert (masks.told <= masks.touched).all() and masks.told[masks.objects > 0].all()
         hidden = masks.core & (masks.objects == 0)
         assert not hidden.any() or change[hidden].max() <= 3
     assert sum(m.count for m in clip.masks.values()) > 100
@@ -450,6 +473,62 @@ def test_what_is_delivered_and_called_dirt() -> None:
     assert delivered(source, Judged(said.pixels)) is source
     with pytest.raises(ValueError, match="matte"):
         called_labels(Judged(said.pixels))
+
+
+class _Marker(NoSurveys):
+    """Mark what the map of defects marks, and say so."""
+
+    @property
+    def footprint(self) -> Footprint:
+        return Footprint()
+
+    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
+        told = window.planes["defects"][..., 0]
+        fixes = (told > 0).astype(np.uint32)
+        return Judged(
+            np.where(fixes[..., None] > 0, np.float32(0), window.center),
+            fixes=fixes,
+            planes={"dirt.matte": told, "dirt.confidence": told},
+            records=(_fix(1, Box(2, 2, 4, 4), applied=True, anchor=(2, 2)),),
+        )
+
+
+class _Marking:
+    """An operator of one stage."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (_Marker(),)
+
+    @property
+    def spec(self) -> OperatorSpec:
+        return OperatorSpec(
+            name="marking", version=1, footprint=Footprint(), working_space="log",
+            provenance=Provenance.BORROWED,
+        )  # fmt: skip
+
+    def analyse(self, read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Analysis:
+        return {}
+
+
+def test_a_map_reaches_the_operator_and_its_words_come_back(clip: DirtyClip) -> None:
+    numbers = range(FIRST, FIRST + 2)
+    maps = {n: clip.masks[n].told.astype(np.float32) for n in numbers}
+    done = restore(_Marking(), clip, numbers, maps)
+    for n in numbers:
+        told = clip.masks[n].told
+        assert (done.frames[n][told] == 0).all()
+        assert np.array_equal(done.frames[n][~told], clip.frames[n].pixels[~told])
+        assert np.array_equal(done.labels[n] > 0, told)
+    streamed = run_streaming(
+        _Marking(), clip.pixels, list(numbers), facts_of(128, 96),
+        {n: {"defects": m[..., None]} for n, m in maps.items()},
+    )  # fmt: skip
+    assert len(streamed.stage_seconds) == 1
+    assert streamed.cpu_seconds == pytest.approx(sum(streamed.stage_seconds))
+    claims = claims_of(clip, done)
+    near = clip.masks[FIRST].touched[1:4, 1:4].any()
+    assert len(claims) == 2 and claims[0] == (0.8, bool(near))
 
 
 def test_altered_pixels_are_counted_where_no_dirt_lies(clip: DirtyClip) -> None:

@@ -2,7 +2,7 @@
 
 Damage with known truth on moving and static plates, and clean action on which nothing may be
 found. Detectors of the literature, filters of ffmpeg and OpenCV's inpainting run in the same run
-on the same frames; a repair among the peers is told every pixel that dirt touched.
+on the same frames; a repair among the peers is told every pixel of the dirt that shows.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def measure_damaged(
         claims = claims_of(clip, alone)
         altered = altered_of(clip, alone.frames)
         if isinstance(operator, ReadsPlanes) and "defects" in operator.planes():
-            maps = {n: clip.masks[n].touched.astype(np.float32) for n in clip.frames}
+            maps = {n: clip.masks[n].told.astype(np.float32) for n in clip.frames}
             told = restore(operator, clip, SCORED, maps)
             repairs.append(repaired(TOLD, clip, told.frames))
     return Damaged(

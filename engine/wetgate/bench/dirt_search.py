@@ -233,17 +233,14 @@ def repaired(name: str, clip: DirtyClip, frames: Mapping[int, Pixels]) -> Repair
 
 
 def repair_peers(clip: DirtyClip, numbers: Sequence[int], around: Around) -> list[Repaired]:
-    """Run the repairs that are told every pixel that dirt touched; the best variant counts."""
+    """Run the repairs that are told where dirt lies (`Masks.told`); the best variant counts."""
     results = []
     for repair in repairs():
         tried = [
             repaired(
                 repair.name,
                 clip,
-                {
-                    n: variant(around.moved[n], around.still[n], clip.masks[n].touched)
-                    for n in numbers
-                },
+                {n: variant(around.moved[n], around.still[n], clip.masks[n].told) for n in numbers},
             )
             for variant in repair.variants
         ]

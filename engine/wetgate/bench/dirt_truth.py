@@ -13,6 +13,7 @@ SEEN_DEVIATIONS = 3.0
 """A blob that changes no pixel by more is lost in the grain: nobody is asked to find it."""
 _LEAST_CHANGE = 1.0
 _LEAST_ALPHA = 0.05
+_RIM = 3
 
 Mask = NDArray[np.bool_]
 
@@ -41,6 +42,11 @@ class Masks:
     count: int
     hidden: int
     change: NDArray[np.float32]
+
+    @property
+    def told(self) -> Mask:
+        """Return what a repair is told: every pixel touched within 3 px of a blob that shows."""
+        return self.touched & grown(self.objects > 0, _RIM)
 
 
 def masks_of(frame: DamagedFrame) -> Masks:
