@@ -562,3 +562,54 @@ def test_the_command_line_takes_verdicts_mattes_and_maps(dpx_plate: Path, tmp_pa
         want[other.at] = other.y <= 20
     assert np.array_equal(changed, want) and want.any()
     assert np.array_equal(sidecar(tmp_path / "out", 1002)["class"] > 0, want)
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "said"),
+    [
+        (("mend", "replicate"), {}, "another size"),
+        (("mend",), {"output_space": "ACEScg"}, "another color space"),
+        (("mend",), {"out": "plate.%04d.exr"}, ""),
+    ],
+)
+def test_planes_lie_over_what_is_written_in_any_form(
+    steps: tuple[str, ...],
+    options: dict[str, str],
+    said: str,
+    dpx_plate: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Told(Taken):
+        def take(self, written: WrittenFixes) -> None:
+            self.by_frame[written.frame] = written
+            if written.not_comparable:
+                with pytest.raises(ValueError, match=written.not_comparable):
+                    written.before(PART)
+            else:
+                self.samples[written.frame] = written.before(PART), written.after(PART)
+
+    taken = Told()
+    monkeypatch.setattr(job_module, "_sinks", lambda _job: (taken,))
+    name = options.pop("out", "")
+    done(dpx_plate, tmp_path / name, recipe(*steps), frames="1002", **options)
+    written = taken.by_frame[1002]
+    assert written.not_comparable == said and written.only_fixes == (not said)
+    scale = 2 if "replicate" in steps else 1
+    planes = sidecar(tmp_path, 1002)
+    assert planes["fix"].shape == (scale * H, scale * W)
+    for k, spot in enumerate(spots(1002), start=1):
+        rows, columns = (slice(scale * s.start, scale * s.stop) for s in spot.at)
+        assert (planes["fix"][rows, columns] == k).all()
+        assert (planes["offset.x"][rows, columns] == -scale * spot.bright).all()
+    assert np.count_nonzero(planes["fix"]) == scale**2 * sum(s.width for s in spots(1002))
+    if said:
+        assert planes["class"].all(), "no px is the scan's any more"
+        return
+    before, after = taken.samples[1002]
+    part = PART.within(Box.of_size(W, H))
+    codes = dpx_codes(dpx_plate / "plate.1002.dpx")[part]
+    assert before.dtype == np.float16
+    assert np.array_equal(before, (codes / 1023).astype(np.float32).astype(np.float16))
+    made = exr_planes(tmp_path / "plate.1002.exr")
+    assert np.array_equal(after, np.stack([made[n] for n in "RGB"], axis=-1)[part])
