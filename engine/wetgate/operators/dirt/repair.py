@@ -36,9 +36,9 @@ _LOST = 0.05
 _SHARE_CLEAN = 0.5
 _UNEVEN = 1.4
 _THIN = 0.5  # least share of the picture's contrast that must come through to undo dirt
-_FEWEST_THIN = 24
+_FEWEST_THIN = 16
 _FITS = 1.6
-_ENOUGH = 3.0
+_ENOUGH = 2.0  # mean over channels; noise makes 0.8
 
 HIDDEN = "no frame shows what is behind"
 ASTRAY = "no frame fits around it"
@@ -234,6 +234,15 @@ def _beside(place: Place, used: Mask) -> Mask:
     return (grown(plane, 1)[at] > 0) & ~used
 
 
+def _well_inside(place: Place, used: Mask) -> Mask:
+    """Return the pixels with nothing but used ones around them."""
+    hole = place.hole
+    outside = np.ones((hole.height + 2, hole.width + 2), np.uint8)
+    at = place.y - hole.y0 + 1, place.x - hole.x0 + 1
+    outside[at] = ~used
+    return used & (grown(outside, 1)[at] == 0)
+
+
 def undo(
     place: Place, defect: Defect, behind: Values, used: Mask
 ) -> tuple[Values, Mask, float] | None:
@@ -254,7 +263,9 @@ def undo(
     source, picture = defect.source.astype(np.float64), behind.astype(np.float64)
     change = (source - picture) / place.sigma
     size = np.abs(change.mean(axis=1))
-    inner = used & (defect.alpha >= 1.0)
+    # Where the dirt thins out toward its edge the law is another one.
+    inside = _well_inside(place, used)
+    inner = inside & (defect.alpha >= 1.0)
     if np.count_nonzero(inner) < _FEWEST_THIN:
         return None
     inner &= size >= 0.7 * np.median(size[inner])
@@ -271,13 +282,8 @@ def undo(
         return None
     tint = source[inner].mean(axis=0) - share * picture[inner].mean(axis=0)
     clean = (source - tint) / share
-    off = np.abs(clean - picture) / (place.sigma * np.sqrt(2.0))
-    fits = (
-        used
-        & (off.mean(axis=1) <= _ENOUGH * np.sqrt(2.0 / np.pi))
-        & (size >= 0.5 * np.median(size[inner]))
-    )
-    return clean.astype(np.float32), fits, share
+    off = (np.abs(clean - picture) / (place.sigma * np.sqrt(2.0))).mean(axis=1)
+    return clean.astype(np.float32), inside & (off <= _ENOUGH), share
 
 
 def _distance(place: Place, a: Candidate, b: Candidate) -> float:
