@@ -240,7 +240,7 @@ def _well_inside(place: Place, used: Mask) -> Mask:
     outside = np.ones((hole.height + 2, hole.width + 2), np.uint8)
     at = place.y - hole.y0 + 1, place.x - hole.x0 + 1
     outside[at] = ~used
-    return used & (grown(outside, 1)[at] == 0)
+    return np.asarray(used & (grown(outside, 1)[at] == 0))
 
 
 def undo(
