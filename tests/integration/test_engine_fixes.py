@@ -23,7 +23,14 @@ from support.operators import Lift, inner
 from support.plates import recipe, register, write_plate
 from wetgate.color.shaper import signed_log
 from wetgate.model.box import Box
-from wetgate.model.errors import InputError, RecipeError, UsageError, WetgateError
+from wetgate.model.errors import (
+    BackendError,
+    InputError,
+    OutputError,
+    RecipeError,
+    UsageError,
+    WetgateError,
+)
 from wetgate.operators import registry
 from wetgate.operators.base import Analysis, Judged, Provenance, SourceFacts, Window
 from wetgate.recipe import Recipe
@@ -530,10 +537,6 @@ def test_a_sink_that_fails_keeps_the_frame_from_its_name(
     assert left == []
 
 
-def test_spots_has_more_planes_than_the_frame() -> None:
-    assert Spots().footprint.planes == 5
-
-
 def test_the_command_line_takes_verdicts_mattes_and_maps(dpx_plate: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
     from wetgate.cli.app import app
@@ -613,3 +616,16 @@ def test_planes_lie_over_what_is_written_in_any_form(
     assert np.array_equal(before, (codes / 1023).astype(np.float32).astype(np.float16))
     made = exr_planes(tmp_path / "plate.1002.exr")
     assert np.array_equal(after, np.stack([made[n] for n in "RGB"], axis=-1)[part])
+
+
+def test_a_source_is_not_written_to_by_way_of_a_link(dpx_plate: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "provenance").symlink_to(dpx_plate, target_is_directory=True)
+    with pytest.raises(OutputError, match="directory of the source"):
+        run(dpx_plate, tmp_path / "out")
+
+
+def test_a_last_stage_with_planes_of_its_own_is_refused(dpx_plate: Path, tmp_path: Path) -> None:
+    registry._FACTORIES["mend"] = lambda: Mender(last=Spots())
+    with pytest.raises(BackendError, match="last stage returns 5 channels"):
+        run(dpx_plate, tmp_path / "out")

@@ -21,6 +21,7 @@ from wetgate.operators.base import Operator, Resamples
 from wetgate.recipe import Recipe
 from wetgate.render.manifest import CONTROL, DONE, FrameRecord, Journal
 from wetgate.render.options import JobOptions
+from wetgate.render.planes import FOLDER
 from wetgate.render.source import SourceClip
 
 
@@ -90,7 +91,7 @@ def check_target(
     Raises:
         OutputError, TargetExists: saying which and what to do.
     """
-    for folder in (target.directory, target.directory / CONTROL):
+    for folder in (target.directory, target.directory / CONTROL, target.directory / FOLDER):
         if same_file_tree(source.directory, folder):
             raise OutputError(
                 "the output lies in the directory of the source",
