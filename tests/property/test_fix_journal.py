@@ -98,6 +98,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(lines)
 def test_a_line_reads_back_as_it_was(line: Line) -> None:
     text = line_bytes(line)
@@ -107,6 +108,7 @@ def test_a_line_reads_back_as_it_was(line: Line) -> None:
     assert line_bytes(parse_line(text)) == text  # type: ignore[arg-type]
 
 
+@settings(max_examples=50, deadline=None)
 @given(lines, st.data())
 def test_a_torn_line_is_none(line: Line, data: st.DataObject) -> None:
     text = line_bytes(line).rstrip(b"\n")
@@ -114,6 +116,7 @@ def test_a_torn_line_is_none(line: Line, data: st.DataObject) -> None:
     assert parse_line(text[:cut]) is None
 
 
+@settings(max_examples=50, deadline=None)
 @given(lines, st.data())
 def test_another_type_or_a_missing_key_is_none(line: Line, data: st.DataObject) -> None:
     value = json.loads(line_bytes(line))
@@ -128,6 +131,7 @@ def test_another_type_or_a_missing_key_is_none(line: Line, data: st.DataObject) 
         parse_line(json.dumps(value).encode())  # whatever it says, it does not raise
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_no_error(text: bytes) -> None:
     assert parse_line(text) is None
@@ -295,6 +299,7 @@ def test_damaged_tile_data_is_told(counts: list[int], seed: int, data: st.DataOb
             load_tiles(path, frame=1, digest=digest)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(get_args(SampleType)), st.data())
 def test_codes_come_back_from_float32(kind: SampleType, data: st.DataObject) -> None:
     top = {"uint8": 255, "uint10": 1023, "uint12": 4095, "uint16": 65535}.get(kind)
@@ -318,11 +323,13 @@ names = st.builds(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(names)
 def test_names_come_apart_and_together(name: FixName) -> None:
     assert parse_name(str(name)) == name
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.sets(names, min_size=1, max_size=8), names)
 def test_the_nearest_name_is_the_nearest_place_of_its_frame(
     known: set[FixName], meant: FixName

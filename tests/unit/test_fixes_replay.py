@@ -26,15 +26,13 @@ def no_operators(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scan_and_journal_give_the_same_files(
     tmp_path: Path, suffix: str, no_operators: None
 ) -> None:
-    made = make_fixed(tmp_path, range(1001, 1005), suffix=suffix)
+    made = make_fixed(tmp_path, [1001, 1002], suffix=suffix)
     chosen = sorted(made.pixels)[::3]
     change_fixes(made.out, Request(ids=chosen))  # what was taken back stays so
     sources, want = file_digests(made.plate), file_digests(made.out)
     report = replay(made.out, tmp_path / "again")
     assert (report.way, report.exit_code) == ("journal", 0)
-    assert [(f.number, f.verdict) for f in report.frames] == [
-        (n, "same") for n in range(1001, 1005)
-    ]
+    assert [(f.number, f.verdict) for f in report.frames] == [(1001, "same"), (1002, "same")]
     assert file_digests(tmp_path / "again") == want
     assert file_digests(made.plate) == sources
     assert verify_output(tmp_path / "again").exit_code == 0

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fixed import make_fixed
 from wetgate.model.errors import InputError, UsageError
@@ -25,6 +25,7 @@ IDS = st.from_regex(r"[a-z]{1,5}[0-9]?-(0|-?[1-9][0-9]{0,5})-(0|[1-9][0-9]{0,3})
 HERE = Path("decisions.json")
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.sets(IDS), st.sets(IDS), st.text(max_size=9), st.text(max_size=9))
 def test_verdicts_read_back(accepted: set[str], rejected: set[str], by: str, note: str) -> None:
     verdicts = Verdicts(
@@ -33,6 +34,7 @@ def test_verdicts_read_back(accepted: set[str], rejected: set[str], by: str, not
     assert parse_verdicts(json.loads(json.dumps(verdicts.document())), HERE) == verdicts
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.sets(IDS), st.sets(IDS), st.sets(IDS), st.sets(IDS))
 def test_the_newer_verdict_counts(
     old_yes: set[str], old_no: set[str], yes: set[str], no: set[str]
@@ -47,6 +49,7 @@ def test_the_newer_verdict_counts(
     assert merged.merged(clear=[*yes, *no]).accepted == old_yes - no - yes
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.text(max_size=20))
 def test_the_schema_takes_the_ids_that_the_reader_takes(text: str) -> None:
     pattern = json_schema()["properties"]["accepted"]["items"]["pattern"]  # type: ignore[index]
