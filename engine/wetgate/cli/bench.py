@@ -23,6 +23,7 @@ Name = Literal[
     "io",
     "memory",
     "runtimes",
+    "scratches",
     "split",
     "steadiness",
     "stills",

@@ -33,6 +33,8 @@ COVERS = 0.3
 """Share of the picture under its core that a scratch hides from which on it tore the emulsion."""
 _ADDS = 0.35
 _WANDERS = 0.3
+_PRESENT = 0.92
+_UNSTEADY = 1.1
 
 _Float = NDArray[np.float64]
 
@@ -209,13 +211,15 @@ def judge_candidate(
     courses: Mapping[int, Course], profile: Profile, strips: Strips, votes: Votes
 ) -> Verdict:
     """Weigh what is known of one candidate."""
+    jump, unsteady = _jumps(courses)
     covers, unsure = _covers(courses, profile)
     facts = {
         "frames": float(len(courses)),
         "film": votes.film / votes.told if votes.told else 0.0,
         "picture": votes.picture / votes.told if votes.told else 0.0,
         "told": votes.told,
-        "jump": _jump(courses),
+        "jump": jump,
+        "unsteady": unsteady,
         "steepness": _steepness(courses, strips),
         "covers": covers,
         "covers_deviation": unsure,
@@ -225,7 +229,7 @@ def judge_candidate(
     }
     score = -1.5
     why = "cannot be told from a line of the picture"
-    score += 5.0 * (facts["film"] - facts["picture"]) * min(1.0, votes.told / 2.0)
+    score += 6.0 * (facts["film"] - 1.5 * facts["picture"]) * min(1.0, votes.told / 2.0)
     score += 2.0 * min(facts["clear"] - 2.5, 1.0)
     told = min(1.0, votes.told / 2.0)
     # Where nothing moves, it must be seen to add the same to whatever lies below it.
@@ -240,8 +244,11 @@ def judge_candidate(
     if facts["jump"] > 1.0:
         score -= 3.0 * min(facts["jump"] - 1.0, 2.0)
         why = "moves from frame to frame as the picture does"
-    if facts["present"] < 0.8:
-        score -= 10.0 * (0.8 - facts["present"])
+    if facts["unsteady"] > _UNSTEADY:
+        score -= 6.0 * min(facts["unsteady"] - _UNSTEADY, 2.0)
+        why = "jumps from frame to frame"
+    if facts["present"] < _PRESENT:
+        score -= 15.0 * (_PRESENT - facts["present"])
         why = "does not reach over the height of the frame"
     if facts["steepness"] > _STEEP:
         score -= 4.0
@@ -250,21 +257,23 @@ def judge_candidate(
     return Verdict(confidence, why, facts)
 
 
-def _jump(courses: Mapping[int, Course]) -> float:
-    """Return how surely the line jumps one way at each new frame, 1 where it is as sure as not.
+def _jumps(courses: Mapping[int, Course]) -> tuple[float, float]:
+    """Return how surely a line jumps one way at each new frame, and by how much either way, px.
 
-    A scratch is one line on the film: where frames meet it moves no further on the whole than a
-    gate weaves.
+    A scratch is one line on the film: where frames meet it moves no further than a gate weaves,
+    and on the whole not at all. The first is above 1 where it surely does.
     """
-    known = sorted(courses)
-    jumps = [
-        float(courses[j].place[0] - courses[i].place[-1]) for i, j in pairwise(known) if j == i + 1
-    ]
-    if len(jumps) < 2:
-        return 0.0
-    values = np.asarray(jumps)
+    values = np.array(
+        [
+            float(courses[j].place[0] - courses[i].place[-1])
+            for i, j in pairwise(sorted(courses))
+            if j == i + 1
+        ]
+    )
+    if len(values) < 2:
+        return 0.0, float(np.abs(values).max(initial=0.0))
     error = float(values.std()) / np.sqrt(len(values))
-    return float(abs(values.mean()) / (0.3 + 3.0 * error))
+    return float(abs(values.mean()) / (0.3 + 3.0 * error)), float(np.sqrt(np.mean(values**2)))
 
 
 def _steepness(courses: Mapping[int, Course], strips: Strips) -> float:
