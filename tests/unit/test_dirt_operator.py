@@ -145,6 +145,9 @@ def test_verdicts_move_others_only_when_asked() -> None:
         decided = operator.inner.decided(analysis, told)
         made = judge_operator(operator, clip.pixels, 4, facts=clip.facts, analysis=decided)
         assert sum(f.applied for f in made.records) == applied
+        (note,) = made.notes
+        assert note.startswith("verdicts on 40 fixes move the logit of the confidence by -")
+        assert note.endswith("would act on") is not moved
 
 
 def test_what_is_too_large_is_told_and_left() -> None:

@@ -215,16 +215,15 @@ class Repair:
             return pixels
         pairs = _pairs(window)
         verdicts = verdicts_of(analysis)
-        sure = shifted(
-            _confidences(view, pairs), verdicts.shift if self.operator.recalibrate else 0
-        )
+        acts = self.operator.recalibrate
+        sure = shifted(_confidences(view, pairs), verdicts.shift if acts else 0.0)
         out = _Tile(pixels.copy(), tile)
         for blob, confidence in zip(view.table.blobs, sure, strict=True):
             if blob.box.grown(REACH_OUT).intersect(tile).is_empty:
                 continue
             made = self._repaired(window, view, pairs, blob, float(confidence), verdicts)
             out.lay(window.number, view, blob, float(confidence), made)
-        return out.judged()
+        return out.judged(_told(verdicts, acts=acts))
 
     def _repaired(
         self,
@@ -256,6 +255,17 @@ class Repair:
         if isinstance(made, str) and self.operator.invent:
             return invented(place, defect, view.picture)
         return made
+
+
+def _told(verdicts: Verdicts, *, acts: bool) -> tuple[str, ...]:
+    """Say what verdicts teach of the confidence."""
+    if not verdicts.weighed:
+        return ()
+    end = "" if acts else ", which recalibrate would act on"
+    return (
+        f"verdicts on {verdicts.weighed} fixes move the logit of the confidence by "
+        f"{verdicts.shift:+.2f}{end}",
+    )
 
 
 def _pairs(window: Window) -> dict[int, PairView]:
@@ -332,11 +342,12 @@ class _Tile:
             origin = np.stack([np.full(dx.shape, float(step)), dx, dy], axis=-1)
             self._origins[place.y[some] - tile.y0, place.x[some] - tile.x0] = origin
 
-    def judged(self) -> Judged:
+    def judged(self, notes: tuple[str, ...]) -> Judged:
         """Return the tile."""
         return Judged(
             self._pixels,
             classes=self._classes,
+            notes=notes,
             fixes=self._fixes,
             origins=self._origins,
             planes={"dirt.matte": self._matte, "dirt.confidence": self._confidence},
