@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.operators.scratches.fit import Course
+from wetgate.operators.scratches.fit import Course, course_at
 from wetgate.operators.scratches.lines import Strips
 
 _FADES = (0.3, 0.1, 0.03, 0.01, 0.003)
@@ -34,11 +34,11 @@ def extended(courses: Mapping[int, Course], strips: Strips, frames: int) -> dict
     longer[last] = _grown(longer[last], 0, strips.count - tail.stop)
     none = np.zeros(0)
     if first > 0 and head.first < strips.count:
-        empty = Course(head.first, none, none, none, none, none, np.zeros((0, 4)))
+        empty = course_at(head.first, none)
         more = _grown(empty, 0, strips.count - head.first, float(head.place[:3].mean()))
         longer[first - 1] = more
     if last < frames - 1 and tail.stop > 0:
-        empty = Course(0, none, none, none, none, none, np.zeros((0, 4)))
+        empty = course_at(0, none)
         longer[last + 1] = _grown(empty, 0, tail.stop, float(tail.place[-3:].mean()))
     return {k: c for k, c in sorted(longer.items()) if len(c.place) >= 2}
 
@@ -60,6 +60,7 @@ def _grown(course: Course, before: int, after: int, place: float | None = None) 
         grown(course.own),
         grown(course.level),
         np.pad(course.beside, (widths, (0, 0))),
+        np.pad(course.steps, (widths, (0, 0))),
     )
 
 
@@ -93,6 +94,7 @@ def _part(course: Course, low: int, high: int) -> Course:
         course.own[cut],
         course.level[cut],
         course.beside[cut],
+        course.steps[cut],
     )
 
 

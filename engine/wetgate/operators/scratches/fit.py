@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Course:
             it was smoothed.
         own: `(n,)` strength of each strip before smoothing. level: `(n,)` the picture beside it.
         beside: `(n, m)` the same filter's answer at `m` places beside, where no scratch is.
+        steps: `(n, 1 + m)` what the right of the line differs by from its left, there and beside.
     """
 
     first: int
@@ -46,6 +47,7 @@ class Course:
     own: _Float
     level: _Float
     beside: _Float
+    steps: _Float
 
     @property
     def stop(self) -> int:
@@ -73,7 +75,9 @@ def gathered(
 def course_at(first: int, place: _Float) -> Course:
     """Return a course of which nothing is known but the place."""
     none = np.zeros(len(place))
-    return Course(first, place, none, none, none, none, np.zeros((len(place), 4)))
+    return Course(
+        first, place, none, none, none, none, np.zeros((len(place), 4)), np.zeros((len(place), 5))
+    )
 
 
 def fit_frame(
@@ -106,9 +110,7 @@ def fit_frame(
         weight = (firm / np.maximum(spread, 1e-12)) ** 2
         place = smoothed(course.place + shift, weight, turns)
         place = np.clip(place, start.place - 3.0, start.place + 3.0)
-        course = Course(
-            first, place, course.strength, course.error, course.own, course.level, course.beside
-        )
+        course = replace(course, place=place)
     return course
 
 
@@ -132,10 +134,11 @@ def _measured(
     per_row = rough[(rows - rows[0]) // strips.rows]
     phase = np.rint((x - whole + 0.5) * PHASES).astype(np.intp)
     taps = filters.taps[per_row, phase]
-    answers = []
+    answers, steps = [], []
     for offset in (0, *aside, *(-a for a in aside)):
         part = band[:, reach + offset - half : reach + offset + half + 1]
         answers.append(np.einsum("rkc,rc->rk", taps, part))
+        steps.append(part[:, -3:].mean(axis=1) - part[:, :3].mean(axis=1))
     own, moved = (_per_strip(answers[0][:, k], course, strips)[0] for k in range(2))
     # The phase is rounded: what is left of the place belongs to the displacement.
     left = _per_strip(x - whole + 0.5 - phase / PHASES, course, strips)[0]
@@ -152,6 +155,7 @@ def _measured(
         own,
         _per_strip(level, course, strips)[0],
         beside,
+        np.stack([_per_strip(s, course, strips)[0] for s in steps], axis=1),
     )
     return fitted, moved - left * own, spread
 

@@ -35,6 +35,7 @@ _ADDS = 0.35
 _WANDERS = 0.3
 _PRESENT = 0.92
 _UNSTEADY = 1.1
+_STEP = 3.0
 
 _Float = NDArray[np.float64]
 
@@ -226,6 +227,7 @@ def judge_candidate(
         "wanders": _wanders(courses),
         "present": _present(courses, strips),
         "clear": _clear(courses),
+        "step": _step(courses, profile),
     }
     score = -1.5
     why = "cannot be told from a line of the picture"
@@ -250,6 +252,9 @@ def judge_candidate(
     if facts["present"] < _PRESENT:
         score -= 15.0 * (_PRESENT - facts["present"])
         why = "does not reach over the height of the frame"
+    if facts["step"] > 1.0:
+        score -= 4.0 + 6.0 * min(facts["step"] - 1.0, 2.0)
+        why = "is the border between two sides"
     if facts["steepness"] > _STEEP:
         score -= 4.0
         why = "too slanted"
@@ -330,6 +335,21 @@ def _present(courses: Mapping[int, Course], strips: Strips) -> float:
     padded = np.pad(middle, 1, mode="edge")
     smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     return float((smooth > 0.2 * usual).mean())
+
+
+def _step(courses: Mapping[int, Course], profile: Profile) -> float:
+    """Return how surely a line is the border of two sides, above 1 where it is.
+
+    The right differs from the left, always the same way, by far more than places beside do, and
+    by no less than a good part of the line itself.
+    """
+    steps = np.concatenate([c.steps for c in courses.values()])
+    own = np.concatenate([c.own for c in courses.values()])
+    step = abs(float(np.median(steps[:, 0])))
+    usual = float(np.sqrt(np.mean(steps[:, 1:] ** 2)))
+    peak = float(np.abs(profile.values).mean(axis=0).max())
+    height = peak * max(float(np.median(own)), 1e-12)
+    return min(step / max(_STEP * usual, 1e-12), step / (0.4 * height))
 
 
 def _clear(courses: Mapping[int, Course]) -> float:

@@ -30,7 +30,7 @@ _AROUND = 4
 _ALIKE = 3.0
 """How many strips say the same of a picture, that stays for some frames."""
 _BEND = 0.08
-_DEVIATION = 0.25
+_DEVIATION, _LEAST_DEVIATION, _NEAR = 0.15, 0.004, 2.5
 _SHOWS = 0.015
 _SURE = 4.0
 
@@ -138,7 +138,7 @@ def smoothed(values: _Float, weights: _Float, wiggle: float | _Float) -> _Float:
     stiff = bend.T @ bend / np.float64(wiggle) ** 2
     # A trace of a pull to the mean, for where no sample has any weight.
     mean = (weights * values).sum() / total
-    trace = 1e-9 * weights.max() + 1e-12
+    trace = 1e-9 * (weights.max() + stiff.max())
     matrix = np.diag(weights + trace) + stiff
     return np.asarray(np.linalg.solve(matrix, weights * values + trace * mean), np.float64)
 
@@ -196,11 +196,14 @@ class ProfileSums:
                 weighed = lay.T @ inverse / _ALIKE
                 normal += self.strength[r, phase] * (weighed @ lay)
                 right += weighed @ self.rows[r, phase]
-        first, scale = _best_shape(normal, right, reach)
+        first, scale, sigma = _best_shape(normal, right, reach)
         bend = np.zeros((size - 2, size))
         at = np.arange(size - 2)
         bend[at, at], bend[at, at + 1], bend[at, at + 2] = 1.0, -2.0, 1.0
-        stiff = bend.T @ bend / (_BEND * scale) ** 2 + np.eye(size) / (_DEVIATION * scale) ** 2
+        # Far from the core what differs is the picture, which rows alike say again and again.
+        away = np.abs(np.arange(size) / STEPS - reach) / (_NEAR * sigma)
+        free = scale * (_DEVIATION * np.exp(-0.5 * away**2) + _LEAST_DEVIATION)
+        stiff = bend.T @ bend / (_BEND * scale) ** 2 + np.diag(1.0 / free**2)
         known = np.linalg.inv(normal + stiff)
         shape = known @ (right + stiff @ first)
         u = np.abs(np.arange(size) / STEPS - reach)
@@ -219,10 +222,10 @@ class ProfileSums:
         return Profile(np.clip(gains, 0.0, 2.5)[:, None] * shape[None])
 
 
-def _best_shape(normal: _Float, right: _Float, reach: int) -> tuple[_Float, float]:
-    """Return the Gaussian with side lobes that explains most, and its peak."""
+def _best_shape(normal: _Float, right: _Float, reach: int) -> tuple[_Float, float, float]:
+    """Return the Gaussian with side lobes that explains most, its peak and its deviation."""
     u = np.arange(-reach * STEPS, reach * STEPS + 1) / STEPS
-    best, gain, peak = np.zeros(len(u)), -1.0, 1e-9
+    best, gain, peak, width = np.zeros(len(u)), -1.0, 1e-9, 1.0
     for sigma in np.geomspace(0.4, 2.6, 14):
         for lobes in (0.0, 0.2, 0.4):
             for away in (2.5, 3.0, 3.5) if lobes else (3.0,):
@@ -236,8 +239,8 @@ def _best_shape(normal: _Float, right: _Float, reach: int) -> tuple[_Float, floa
                 if square > 0 and fit**2 / square > gain:
                     gain = fit**2 / square
                     best = shape * (fit / square)
-                    peak = float(np.abs(best).max())
-    return best, max(peak, 1e-9)
+                    peak, width = float(np.abs(best).max()), float(sigma)
+    return best, max(peak, 1e-9), width
 
 
 def _pixel_gauss(u: _Float, sigma: float) -> _Float:
