@@ -56,6 +56,9 @@ class Footprint:
         planes: channels of what an inner stage returns; None for those of the frame. The next
             stage sees as many in `Window.previous` and in `survey_frame`. The last stage of an
             operator returns the channels of the frame and says None.
+        center_only: whether a call looks at no pixels but those of the center frame, and knows
+            neighbors by surveys alone. `Window.pixels` then repeats the center, and `previous`
+            is empty, which spares the engine to cut them out.
     """
 
     temporal_radius: int = 0
@@ -65,6 +68,7 @@ class Footprint:
     survey_bytes_per_pixel: int = 0
     exact_output: bool = False
     planes: int | None = None
+    center_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

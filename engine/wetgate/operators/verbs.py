@@ -185,6 +185,8 @@ def _stage_output(
             }
         before = [pixels[n] for n in used]
     survey, pairs = _surveys_of(stage, before or inputs, valid, analysis, facts)
+    if stage.footprint.center_only:
+        inputs, before, said = [inputs[radius]] * len(inputs), [], []
     whole = Box.of_size(facts.width, facts.height)
     scale = stage.footprint.scale
     count = stage.footprint.planes or inputs[radius].shape[2]

@@ -356,8 +356,12 @@ class Chain:
 
         def run(tile: Box) -> TileDone:
             region = tile.grown(footprint.halo)
-            inputs = {n: gather(plane, region) for n, (plane, _) in planes.items()}
-            previous = {n: gather(p, region) for n, (_, p) in planes.items() if p is not None}
+            if footprint.center_only:
+                inputs = dict.fromkeys(planes, gather(planes[number][0], region))
+                previous = {}
+            else:
+                inputs = {n: gather(plane, region) for n, (plane, _) in planes.items()}
+                previous = {n: gather(p, region) for n, (_, p) in planes.items() if p is not None}
             said = {n: gather_classes(plane, region) for n, plane in classes.items()}
             window = Window(
                 number=number,

@@ -267,7 +267,7 @@ def _tile_bytes(size: FrameSize, steps: Sequence[_Step], tile: tuple[int, int]) 
         composing = max(composing, int(tile[0] * tile[1] * growth) * size.colors * 4 * 10)
         for index, print_ in enumerate(step.stages):
             region = (tile[0] + 2 * print_.halo) * (tile[1] + 2 * print_.halo)
-            frames = 2 * print_.temporal_radius + 1
+            frames = 1 if print_.center_only else 2 * print_.temporal_radius + 1
             before = _planes(size, step.stages[index - 1]) if index else 0
             inputs = frames * (size.colors + before) * 4
             band = here.width * (tile[1] + 2 * print_.halo) * size.colors * 4

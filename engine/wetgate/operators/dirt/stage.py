@@ -179,6 +179,7 @@ class Repair:
         """Return radius, halo and memory."""
         return Footprint(
             temporal_radius=RADIUS,
+            center_only=True,
             # A tile that a defect touches sees the whole of it.
             halo=self.operator.largest + _MARGIN,
             bytes_per_pixel=96,
