@@ -31,6 +31,7 @@ _SOFT = 0.1
 _SPREAD_COUNTS = 0.5
 _LONE = 0.5
 _BETWEEN = 0.15
+_FAR = 0.05
 _NOT_WORTH = 0.6
 _LOST = 0.05
 _SHARE_CLEAN = 0.5
@@ -117,7 +118,8 @@ def ranked(place: Place, candidates: Mapping[int, Candidate]) -> tuple[list[int]
         spread = float(np.mean(others)) if len(others) >= 2 else ALIKE
         score = candidates[i].error + _SPREAD_COUNTS * spread + _LONE * max(0, 2 - len(others))
         score += float(np.mean(candidates[i].behind))
-        return score + (0.0 if candidates[i].way.is_whole else _BETWEEN), abs(i), i
+        score += _FAR * abs(i) + (0.0 if candidates[i].way.is_whole else _BETWEEN)
+        return score, abs(i), i
 
     order = sorted(steps, key=badness)
     return order, 1 + len(agreed[order[0]])
