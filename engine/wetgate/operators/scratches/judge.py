@@ -32,7 +32,8 @@ _STEEP = 3.5
 COVERS = 0.3
 """Share of the picture under its core that a scratch hides from which on it tore the emulsion."""
 _ADDS = 0.35
-_WANDERS = 0.3
+_WANDERS = 0.35
+_HIDES = 0.15
 _PRESENT = 0.92
 _UNSTEADY = 1.1
 _STEP = 3.0
@@ -239,10 +240,13 @@ def judge_candidate(
     score += (1.0 - told) * (1.5 if adds else -2.0)
     if facts["picture"] > facts["film"]:
         why = "moves with the picture"
-    if covers - 2.0 * unsure > COVERS and facts["wanders"] < _WANDERS:
+    if covers - unsure > _HIDES and facts["wanders"] < _WANDERS:
         # A thing before the lens stays where it is too, and hides what is behind it.
-        score -= 4.0
+        score -= 8.0
         why = "hides the picture and stands still"
+    if covers + 2.0 * unsure < -COVERS:
+        score -= 8.0
+        why = "differs with what it lies on"
     if facts["jump"] > 1.0:
         score -= 3.0 * min(facts["jump"] - 1.0, 2.0)
         why = "moves from frame to frame as the picture does"
@@ -349,7 +353,7 @@ def _step(courses: Mapping[int, Course], profile: Profile) -> float:
     usual = float(np.sqrt(np.mean(steps[:, 1:] ** 2)))
     peak = float(np.abs(profile.values).mean(axis=0).max())
     height = peak * max(float(np.median(own)), 1e-12)
-    return min(step / max(_STEP * usual, 1e-12), step / (0.4 * height))
+    return min(step / max(_STEP * usual, 1e-12), step / (0.2 * height))
 
 
 def _clear(courses: Mapping[int, Course]) -> float:
