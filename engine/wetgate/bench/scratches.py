@@ -106,9 +106,8 @@ class Case:
 def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
     """Measure contrast left, loss on clean columns and recall of faint scratches.
 
-    Args:
-        quick: two generated plates, one seed, 10 % and usual scratches.
-        data: folder of published pictures; what is not there is skipped and counted.
+    `quick` takes two generated plates and one seed; published pictures that are not in `data`
+    are skipped and counted.
     """
     found, skipped = plates(data_folder(data), _QUICK if quick else None)
     kinds = [k for k in KINDS if not quick or k != "torn emulsion"]
