@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from wetgate.bench.dirt_figures import Figure, over_plates, shares
-from wetgate.bench.dirt_measure import ALONE, JUDGED, TOLD, Clean, Damaged
+from wetgate.bench.dirt_measure import ALONE, JUDGED, TOLD, Clean, Damaged, Share
 from wetgate.bench.dirt_run import Altered
 from wetgate.bench.dirt_scores import Bin, calibration_error, reliability
 from wetgate.bench.dirt_search import Found
@@ -194,18 +194,22 @@ def _invisible_row(group: str, name: str, cases: Sequence[Damaged]) -> BenchRow:
     is_ours = name in (ALONE, TOLD)
     with_it = [c for c in cases if name in c.mended]
     share = shares(with_it, lambda c: c.mended[name].shown)
+    mine = TOLD if any(TOLD in c.mended for c in cases) else ALONE
+    # A peer stands beside wetgate told as much as it was.
+    ours = share if is_ours else shares([c for c in cases if mine in c.mended], _shown_by(mine))
     counts = [c.mended[name].shown for c in with_it]
     whole = sum(s.whole for s in counts if s is not None)
     return BenchRow(
-        case=f"{group}: blobs invisible, {name}{', told the matte' * (not is_ours)}",
-        wetgate=100 * share.mean if is_ours else math.nan,
+        case=f"{group}: blobs invisible, {name if is_ours else mine}",
+        wetgate=100 * ours.mean,
         peer=None if is_ours else 100 * share.mean,
-        peer_name="" if is_ours else name,
-        interval=_times(share.interval, 100),
+        peer_name="" if is_ours else f"{name}, told the matte",
+        interval=_times(ours.interval, 100),
         goal=f">= {100 * INVISIBLE:g} %" if is_ours else "",
-        reached=share.mean >= INVISIBLE if is_ours and share.interval else None,
+        reached=ours.mean >= INVISIBLE if is_ours and share.interval else None,
         unit="%",
         extra={
+            "peer with 95 %": "" if is_ours else str(share),
             "blobs": float(whole),
             "more": _told(
                 {
@@ -219,6 +223,10 @@ def _invisible_row(group: str, name: str, cases: Sequence[Damaged]) -> BenchRow:
             ),
         },
     )
+
+
+def _shown_by(name: str) -> Callable[[Damaged], Share | None]:
+    return lambda case: case.mended[name].shown
 
 
 def _times(interval: tuple[float, float] | None, by: float) -> tuple[float, float] | None:
@@ -285,27 +293,27 @@ def _false_row(title: str, cases: Sequence[Clean], *, goal: bool) -> BenchRow:
 def _false_peer_row(name: str, cases: Sequence[Clean]) -> BenchRow:
     each = [c.altered[name] for c in cases]
     total = sum(each, Altered())
-    finds_blobs = total.blobs > 0
-    rates = [100 * a.blobs / a.frames for a in each]
-    mean, interval = bootstrap_mean(rates)
-    ours = [100 * a.blobs / a.frames for c in cases if (a := c.altered.get(ALONE)) is not None]
-    more = {"frames": str(total.frames)}
-    if finds_blobs:
-        more["called dirt"] = f"{_ppm(total, total.at_all)} ppm"
-    else:
-        more["clean px altered by 3 deviations"] = f"{_ppm(total, total.by_much)} ppm"
-        more["at all"] = f"{_ppm(total, total.at_all)} ppm"
-    extra = {
-        "peer with 95 %": str(Figure(mean, interval) if finds_blobs else ""),
-        "more": _told(more),
-    }
+    ours = sum((c.altered[ALONE] for c in cases if ALONE in c.altered), Altered())
+    if not total.blobs:
+        return BenchRow(
+            case="all action: clean px altered by 3 deviations",
+            wetgate=1e6 * ours.by_much / ours.pixels if ours.pixels else math.nan,
+            peer=1e6 * total.by_much / max(total.pixels, 1),
+            peer_name=f"{name}, its gentlest setting",
+            unit="ppm",
+            extra={"more": f"at all: {_ppm(ours, ours.at_all)}, peer {_ppm(total, total.at_all)}"},
+        )
+    mean, interval = bootstrap_mean([100 * a.blobs / a.frames for a in each])
     return BenchRow(
-        case="all action: false blobs per 100 frames" if finds_blobs else "all action: altered",
-        wetgate=sum(ours) / len(ours) if ours and finds_blobs else math.nan,
-        peer=mean if finds_blobs else None,
-        peer_name=f"{name}{', best common setting' * finds_blobs}",
+        case="all action: false blobs per 100 frames",
+        wetgate=100 * ours.blobs / ours.frames if ours.frames else math.nan,
+        peer=mean,
+        peer_name=f"{name}, best common setting",
         unit="",
-        extra=extra,
+        extra={
+            "peer with 95 %": str(Figure(mean, interval)),
+            "more": f"called dirt: {_ppm(total, total.at_all)} ppm",
+        },
     )
 
 
