@@ -37,7 +37,7 @@ from wetgate.operators.dirt.neighbors import (
     compare_looks,
     neighbor_features,
 )
-from wetgate.operators.dirt.net import NetChoice
+from wetgate.operators.dirt.net import NetChoice, refined
 from wetgate.train.pictures import Pictures
 from wetgate.train.tasks._dirt_clips import DIRT, FRAMES, UNSURE, DirtClip, Watched
 from wetgate.train.tasks.dirt import clip_shards
@@ -107,17 +107,30 @@ def fit(columns: Sequence[Float], is_so: Float, ridge: float, names: Sequence[st
     return Logistic(tuple(names), round(bias, 4), tuple(round(float(v), 4) for v in by_feature))
 
 
-def pixel_examples(clips: Iterator[DirtClip], most: int = 8000) -> tuple[Float, Float]:
-    """Return features of pixels that stand out, and whether they are dirt."""
+def pixel_examples(
+    clips: Iterator[DirtClip], nets: NetChoice | None, *, final: bool, most: int = 8000
+) -> tuple[Float, Float]:
+    """Return features of pixels that stand out, and whether they are dirt.
+
+    Args:
+        final: the columns of `FINAL_FEATURES` instead of those of `PIXEL_FEATURES`.
+    """
     features, truth = [], []
     for index, clip in enumerate(clips):
         watched = Watched(clip)
         for center in (0, 3) if index % 3 == 0 else (3,):
             window = watched.window(center, range(center - 2, center + 3))
-            loud = pixel.suspects(window, evidence(window, watched.noise))
+            seen = evidence(window, watched.noise)
+            loud = pixel.suspects(window, seen)
+            columns: Sequence[Float] = loud.features
+            if final:
+                logit = pixel.classical(loud)
+                if nets is not None:
+                    logit, _ = refined(nets, window, seen, loud, logit)
+                columns = pixel.final_columns(loud, logit)
             label = clip.labels[center][loud.y, loud.x]
             known = np.flatnonzero(label != UNSURE)[:: max(1, len(label) // most)]
-            features.append(np.stack(loud.features, axis=1)[known])
+            features.append(np.stack(columns, axis=1)[known])
             truth.append(label[known] == DIRT)
     return np.concatenate(features), np.concatenate(truth).astype(np.float64)
 
@@ -264,19 +277,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return clip_shards(asked.work, pictures, SEED, max(1, count // 8), held=held)
 
     if asked.step == "pixels":
-        features, truth = pixel_examples(clips(asked.clips, held=False))
+        features, truth = pixel_examples(clips(asked.clips, held=False), None, final=False)
         fitted = fit(list(features.T), truth, _RIDGE["pixel"], pixel.PIXEL_FEATURES)
         write(asked.calibration, {"pixel": fitted}, {"pixel": {"clips": asked.clips}})
         return
     nets = NetChoice(asked.net) if asked.net else None
+    kind = "network" if asked.net else "classical"
+    features, truth = pixel_examples(clips(asked.clips // 2, held=False), nets, final=True)
+    fitted = fit(list(features.T), truth, _RIDGE["pixel"], pixel.FINAL_FEATURES)
+    write(asked.calibration, {f"{kind} pixel": fitted}, {})
+    pixel.calibration.cache_clear()
     known = fit_blobs([blobs_of(c, nets) for c in clips(asked.clips, held=False)])
     figures = reliability([blobs_of(c, nets) for c in clips(asked.held_clips, held=True)], known)
     _log.info("held out: %s", figures)
-    kind = "network" if asked.net else "classical"
     named = {f"{kind} {name}": logistic for name, logistic in known.items()}
     write(asked.calibration, named, {kind: {"clips": asked.clips, "held out": figures}})
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
     main()

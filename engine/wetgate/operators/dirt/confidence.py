@@ -16,20 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import Window
-from wetgate.operators.dirt.features import Evidence, around, sampled
+from wetgate.operators.dirt.features import STEPS, Evidence, around, beyond, sampled
 
 LEAST = 4.5, 2.8, 3.5
 """Deviations from which a pixel is looked at: by itself, smoothed, in the wide mean."""
 MOST_CONFIDENT = 0.999
 """Of what is only seen; 1 is for what an infra-red channel or a person's map says."""
 _KNEE = 3.0
-_NEAR, _WIDE = 1, 7
+_NEAR, _DETAIL, _WIDE = 1, 2, 7
 _GRAIN_OF_RESULT = 4096.0
 
 PIXEL_FEATURES = (
     "middle", "smooth", "wide", "spike", "rank", "spike_all", "disagreement", "texture", "trust",
     "evenness", "crowd", "support", "both sides",
 )  # fmt: skip
+
+FINAL_FEATURES = ("logit", "beyond", "echo", "middle", "smooth", "texture", "support")
+"""What a confidence is made of in the end."""
 
 Float = NDArray[np.float64]
 
@@ -87,13 +90,16 @@ class Suspects:
     Attributes:
         y, x: places in the region, px.
         features: columns of `PIXEL_FEATURES`, each 0-1 or -1 to 1.
-        background: `(n, channel)` what the nearest neighbors show there, their mean.
+        beyond: by how much each exceeds all that the nearest neighbors have about it, deviations.
+        echo: -1 to 1: how far what the neighbors show stands out of its own surroundings the same
+            way, against how far the center differs: a thin line that one frame shows sharper.
     """
 
     y: NDArray[np.intp]
     x: NDArray[np.intp]
     features: tuple[Float, ...]
-    background: NDArray[np.float32]
+    beyond: Float
+    echo: Float
 
 
 def suspects(window: Window, seen: Evidence) -> Suspects:
@@ -104,16 +110,20 @@ def suspects(window: Window, seen: Evidence) -> Suspects:
     loud[_outside(window)] = False
     y, x = np.nonzero(loud)
     nearest = [n for n in seen.neighbors if n.distance in seen.nearest]
+    sign = np.where(seen.mid[y, x] > 0, np.float32(1), np.float32(-1))
+    own_luma = seen.luma[y, x].astype(np.float64)
+    far = np.full(y.size, np.inf)
     background = np.zeros((y.size, window.center.shape[2]), np.float32)
     weight = np.zeros((y.size, 1), np.float32)
     for neighbor in nearest:
         share = neighbor.seen[y, x].astype(np.float32)[:, None]
         background += share * sampled(window, neighbor, y, x)
         weight += share
+        excess = beyond(window, neighbor, own_luma, sign, y, x)
+        far = np.where(neighbor.seen[y, x], np.minimum(far, excess), far)
     own = window.center[y, x]
     mean = background / np.maximum(weight, np.float32(1))
     background = np.asarray(np.where(weight > 0, mean, own), np.float32)
-    sign = np.where(seen.mid[y, x] > 0, np.float32(1), np.float32(-1))
     change = sign[:, None] * (own - background)
     size = np.abs(seen.mid[y, x]).astype(np.float64)
     capped = np.minimum(np.rint(np.abs(seen.smooth) * np.float32(16)), np.float32(128))
@@ -136,12 +146,35 @@ def suspects(window: Window, seen: Evidence) -> Suspects:
         np.asarray(support, np.float64),
         (seen.sides[y, x] == 2).astype(np.float64),
     )
-    return Suspects(y, x, features, background)
+    behind = np.rint((seen.luma - seen.mid) * np.float32(2 * STEPS))
+    detail = (behind - around(behind, _DETAIL))[y, x] / (2.0 * STEPS) * sign
+    echo = detail / (np.abs(detail) + size + 1.0)
+    return Suspects(y, x, features, np.where(np.isfinite(far), far, 0.0), echo)
 
 
 def classical(found: Suspects) -> Float:
     """Return the logit of each suspect by the fitted logistic."""
     return calibration()["pixel"].logit(found.features)
+
+
+def settled(found: Suspects, logit: Float, by: str) -> Float:
+    """Return the confidence of each suspect from the logit of whoever was asked.
+
+    What the neighbors have about a place, in their own px, has the last word: thin lines that
+    fall between the px of one frame and onto those of another are no dirt.
+
+    Args:
+        by: "classical" or "network".
+    """
+    return calibration()[f"{by} pixel"](final_columns(found, logit))
+
+
+def final_columns(found: Suspects, logit: Float) -> tuple[Float, ...]:
+    """Return the columns of `FINAL_FEATURES`."""
+    of = {name: column for name, column in zip(PIXEL_FEATURES, found.features, strict=True)}
+    bounded = 0.5 + np.clip(logit, -8.0, 8.0) / 16.0
+    beside = (of["middle"], of["smooth"], of["texture"], of["support"])
+    return (bounded, _bounded(found.beyond), found.echo, *beside)
 
 
 def rounded(confidence: Float) -> NDArray[np.float32]:

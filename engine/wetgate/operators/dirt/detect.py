@@ -23,8 +23,8 @@ from wetgate.operators.denoise.shot import is_idle, shot_noise
 from wetgate.operators.dirt.confidence import (
     Suspects,
     classical,
-    probability,
     rounded,
+    settled,
     suspects,
 )
 from wetgate.operators.dirt.features import HALO, Evidence, evidence, sampled
@@ -109,10 +109,11 @@ class Detect:
         if seen.neighbors:
             found = suspects(window, seen)
             logit = classical(found)
+            by = "classical" if self.nets is None else "network"
             if self.nets is not None:
                 logit, notes = refined(self.nets, window, seen, found, logit)
             confidence = np.zeros(window.center.shape[:2], np.float32)
-            confidence[found.y, found.x] = rounded(probability(logit))
+            confidence[found.y, found.x] = rounded(settled(found, logit, by))
             planes[..., SPIKE] = seen.mid
             planes[..., CONFIDENCE] = _of_polarity(confidence, seen, self.operator.polarity)
             planes[..., TRUST] = seen.trust

@@ -47,6 +47,8 @@ class Neighbor:
         above, below: center less the largest, less the smallest of the 3 x 3 px there, steps.
         seen: where the neighbor shows the place at all.
         trust: 0-1.
+        luma: of the neighbor as it is, steps, not laid over anything. light: by how much the
+            center is brighter, steps.
     """
 
     distance: int
@@ -55,6 +57,8 @@ class Neighbor:
     below: Plane
     seen: NDArray[np.bool_]
     trust: Plane
+    luma: Plane
+    light: Plane
     motion: PairMotion
 
 
@@ -146,6 +150,8 @@ def _neighbor(
         np.where(visible, center - low, nothing),
         visible,
         np.where(visible, trust, nothing),
+        luma,
+        light,
         motion,
     )
 
@@ -261,6 +267,39 @@ def around(values: Plane, reach: int) -> Plane:
         values, cv2.CV_64F, (side, side), normalize=False, borderType=cv2.BORDER_REPLICATE
     )
     return np.asarray(total / (side * side), np.float32)
+
+
+def beyond(
+    window: Window,
+    neighbor: Neighbor,
+    center: NDArray[np.float64],
+    sign: NDArray[np.float32],
+    y: NDArray[np.intp],
+    x: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return by how much places exceed all that a neighbor has within a px of them, deviations.
+
+    Of the neighbor's own px: between them interpolation would blunt a thin line, and then the
+    center's would stand out.
+
+    Args:
+        center: luma at the places, deviations. sign: 1 where it is brighter, -1 where darker.
+        y, x: places of the region, px.
+    """
+    import cv2
+
+    region, frame = window.region, window.frame
+    move = displacement(neighbor.motion, y + region.y0, x + region.x0)
+    rows, columns = neighbor.luma.shape
+    low = np.clip(frame.y0 - region.y0, 0, rows - 1), np.clip(frame.x0 - region.x0, 0, columns - 1)
+    high = np.clip(frame.y1 - region.y0, 1, rows), np.clip(frame.x1 - region.x0, 1, columns)
+    at_y = np.clip(np.rint(y + move[:, 1]).astype(np.intp), low[0], high[0] - 1)
+    at_x = np.clip(np.rint(x + move[:, 0]).astype(np.intp), low[1], high[1] - 1)
+    kernel = np.ones((3, 3), np.uint8)
+    largest = np.asarray(cv2.dilate(neighbor.luma, kernel))[at_y, at_x]
+    least = np.asarray(cv2.erode(neighbor.luma, kernel))[at_y, at_x]
+    there = np.where(sign > 0, largest, least).astype(np.float64) + neighbor.light[y, x]
+    return np.asarray(sign * (center - there / STEPS), np.float64)
 
 
 def sampled(

@@ -203,7 +203,8 @@ class _Scene:
 def _crop(
     rng: np.random.Generator, pictures: Pictures, side: int, held: bool
 ) -> NDArray[np.float32]:
-    return pictures.held_out(rng, 1, side)[0] if held else pictures.crops(rng, 1, side)[0]
+    crops = pictures.held_out(rng, 1, side) if held else pictures.crops(rng, 1, side)
+    return np.asarray(crops[0], np.float32)
 
 
 def _linear(crop: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
