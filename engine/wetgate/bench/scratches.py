@@ -215,7 +215,7 @@ def _core(frame: DamagedFrame) -> NDArray[np.bool_]:
     """Return the px that scratches change by more than a few codes, or hide."""
     truth = frame.truth.scratches
     assert truth is not None  # the clip has some
-    return np.asarray((np.abs(truth.add) > _FEW_CODES) | (truth.keep < 1 - _FEW_CODES))
+    return (np.abs(truth.add) > _FEW_CODES) | (truth.keep < 1 - _FEW_CODES)
 
 
 def _loss(frame: DamagedFrame, restored: Pixels) -> float:
@@ -360,8 +360,7 @@ def _recall_rows(kind: str, group: Sequence[Case]) -> list[BenchRow]:
             ratio=gains,
             interval=interval,
             unit="",
-            note="the ratio column is the difference, and its interval; the peer's threshold lets "
-            "no more than the goal's false lines through on the twin of each clip",
+            note="ratio: the difference; peers' thresholds give the goal's false lines on twins",
         )
     ]
 
@@ -388,8 +387,7 @@ def _inside_rows(kind: str, group: Sequence[Case]) -> list[BenchRow]:
 
 
 def _loss_row(case: str, losses: Sequence[float]) -> BenchRow:
-    mean, interval = bootstrap_mean(losses)
-    worst = max(losses)
+    (mean, interval), worst = bootstrap_mean(losses), max(losses)
     return BenchRow(
         case=f"{case}: PSNR lost",
         wetgate=mean,
