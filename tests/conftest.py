@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("wetgate", deadline=None)
+settings.load_profile("wetgate")
 
 
 @pytest.fixture(scope="session", autouse=True)
