@@ -21,6 +21,7 @@ from wetgate.bench.dirt_clips import (
     DirtyClip,
     Plate,
     action_clip,
+    action_plan,
     damage_plan,
     dirty_clip,
     held_out_overlays,
@@ -391,6 +392,15 @@ def test_frames_are_10_bit_codes_and_the_same_dirt_never_comes_twice(clip: Dirty
     made = [make() for make in damage_plan(plates_, None, quick=True)]
     assert [c.kind for c in made] == ["medium", "medium"]
     assert not np.array_equal(made[0].masks[FIRST].dirt, made[1].masks[FIRST].dirt)
+
+
+def test_a_full_run_has_every_strength_and_every_action(tmp_path: Path) -> None:
+    found = [replace(_plate(), name=name) for name in "abc"]
+    # Three strengths a plate, and overlays of one strength on each.
+    assert len(list(damage_plan(found, tmp_path, quick=False))) == 3 * 3 + 3
+    assert len(list(damage_plan(found, None, quick=False))) == 3 * 3
+    assert len(list(action_plan(found[:2], quick=False))) == 2 * (len(ACTIONS) + 1)
+    assert len(list(action_plan(found[:2], quick=True))) == len(ACTIONS) + 1
 
 
 @pytest.mark.parametrize("kind", ["speculars", None])
