@@ -172,7 +172,7 @@ def test_what_is_dirty_in_every_frame_stays() -> None:
 
 def test_a_frame_dirty_all_over_stays() -> None:
     clip = dirty_clip(dirt={4: ((0, 0, 128, 96),)})
-    made = restored(clip, largest=512)
+    made = restored(clip)
     assert not any(f.applied for f in made.records) and len(made.records) == 1
     assert same_bits(made.pixels, clip.pixels[4])
 
