@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from wetgate.operators.base import pixels_of
 from wetgate.operators.dirt import confidence as pixel
-from wetgate.operators.dirt.blobs import components
+from wetgate.operators.dirt.blobs import GROWTH, REFINED_GROWTH, components
 from wetgate.operators.dirt.confidence import Logistic, expanded
 from wetgate.operators.dirt.detect import CONFIDENCE, Detect
 from wetgate.operators.dirt.features import evidence
@@ -142,7 +142,9 @@ def blobs_of(clip: DirtClip, nets: NetChoice | None) -> list[FrameBlobs]:
     for center in range(FRAMES):
         window = watched.window(center, range(center - 2, center + 3))
         planes = pixels_of(stage(window, watched.analysis, watched.facts))
-        labels, count = components(np.ascontiguousarray(planes[..., CONFIDENCE]), _SMALLEST)
+        growth = GROWTH if nets is None else REFINED_GROWTH
+        likely = np.ascontiguousarray(planes[..., CONFIDENCE])
+        labels, count = components(likely, _SMALLEST, growth)
         looks = looks_of(labels, count, planes)
         truth = clip.labels[center]
         dirt = np.bincount(labels[truth == DIRT], minlength=count + 1)[1:]

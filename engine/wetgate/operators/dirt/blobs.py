@@ -22,6 +22,8 @@ from wetgate.operators.dirt.looks import BLOB_FEATURES, Looks, kind_of, looks_of
 
 SEED, GROWTH = 0.4, 0.15
 """Pixel confidence that starts a blob, and over which it grows."""
+REFINED_GROWTH = 0.1
+"""The same for confidences that the network refined: they fall off more steeply at an edge."""
 TOLD = 0.9995
 """Pixel confidence that only a map gives."""
 _GAP = 1
@@ -114,11 +116,13 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
     Returns:
         every blob of at least `smallest` px, those too large for repair too.
     """
-    labels, count = components(np.ascontiguousarray(planes[..., CONFIDENCE]), settings.smallest)
+    refined = isinstance(settings, UsesModels) and bool(settings.models())
+    confidence = np.ascontiguousarray(planes[..., CONFIDENCE])
+    growth = REFINED_GROWTH if refined else GROWTH
+    labels, count = components(confidence, settings.smallest, growth)
     spike = np.ascontiguousarray(planes[..., SPIKE])
     looks = looks_of(labels, count, planes)
     columns = (*looks.columns(), *population(looks, labels.shape))
-    refined = isinstance(settings, UsesModels) and bool(settings.models())
     by: Literal["network", "classical"] = "network" if refined else "classical"
     sure = calibration()[f"{by} blob"](columns) if count else np.zeros(0)
     blobs = []
@@ -147,12 +151,14 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
     return BlobTable(labels.astype(np.uint32), tuple(blobs), looks, by)
 
 
-def components(confidence: Plane, smallest: int) -> tuple[NDArray[np.int32], int]:
+def components(
+    confidence: Plane, smallest: int, growth: float = GROWTH
+) -> tuple[NDArray[np.int32], int]:
     """Label what grew from seeds: 1 and up by the first px in the order of the rows, 0 none."""
     import cv2
 
     cv2.setNumThreads(1)
-    grown = (confidence >= GROWTH).astype(np.uint8)
+    grown = (confidence >= growth).astype(np.uint8)
     nothing = np.zeros(confidence.shape, np.int32), 0
     if not grown.any():
         return nothing
