@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fixed import make_fixed
 from wetgate.model.errors import InputError, UsageError
-from wetgate.render.decisions import load_decisions
+from wetgate.operators.dirt.verdicts import verdicts_of
+from wetgate.operators.registry import make_operator
+from wetgate.render.analysis import ClipAnalysis, FrameStamp, ShotAnalyses
+from wetgate.render.decisions import DecisionsFile, decide, load_decisions
 from wetgate.render.fixes.decide import decide_fixes
+from wetgate.render.fixes.restored import open_restored
 from wetgate.render.fixes.verdicts import (
     Verdicts,
     json_schema,
@@ -115,6 +120,45 @@ def test_verdicts_gather_in_the_file_of_the_output(tmp_path: Path) -> None:
     assert verdicts.rejected == {three}
     assert verdicts.by == "A. Curator"
     assert load_decisions(path).rejected == (three,)
+
+
+def test_a_verdict_keeps_the_confidence_it_was_told_against(tmp_path: Path) -> None:
+    made = make_fixed(tmp_path, [1001, 1002])
+    name, other = sorted(made.pixels)[:2]
+    was = open_restored(made.out).all_fixes()[name].confidence
+    path, verdicts = decide_fixes(made.out, reject=[name])
+    assert verdicts.confidences == {name: was}
+    assert load_decisions(path).confidences == ((name, was),)
+    earlier = 0.5 * was
+    save_verdicts(path, Verdicts(rejected=frozenset({name}), confidences={name: earlier}))
+    _, verdicts = decide_fixes(made.out, accept=[other])
+    assert verdicts.confidences[name] == earlier
+    assert set(verdicts.confidences) == {name, other}
+    _, verdicts = decide_fixes(made.out, clear=[name])
+    assert set(verdicts.confidences) == {other}
+
+
+@pytest.mark.parametrize("wrong", [{"dirt-1-2-3": 2}, {"dirt-1-2-3": True}, {"no": 0.5}, [0.5]])
+def test_a_confidence_is_a_number_by_id(wrong: object) -> None:
+    document = {"schema": "wetgate.decisions/1", "confidences": wrong}
+    with pytest.raises(InputError, match="confidences"):
+        parse_verdicts(document, HERE)
+
+
+def test_the_verdicts_of_a_shot_teach_the_confidence_of_the_rest() -> None:
+    rejected = tuple(f"dirt-{n}-5-5" for n in range(1001, 1009))
+    told = DecisionsFile(rejected=rejected, confidences=tuple((name, 0.7) for name in rejected))
+    shots = ShotAnalyses(operator="dirt", version=1, shots=({"deviation": 0.1},))
+    stamp = FrameStamp(digest="")
+    frames = dict.fromkeys(range(1001, 1011), stamp)
+    measured = ClipAnalysis(
+        context="", clip="", frames=frames, cuts=(), detected=(), steps=(shots,)
+    )
+    for decisions, learned in ((told, True), (replace(told, confidences=()), False)):
+        after = decide(measured, decisions, [make_operator("dirt", {})])
+        verdicts = verdicts_of(after.steps[0].shots[0])
+        assert (verdicts.shift < -1.0, verdicts.shift == 0.0) == (learned, not learned)
+        assert verdicts.weighed == (8 if learned else 0)
 
 
 def test_a_verdict_on_no_fix_is_refused_with_the_nearest(tmp_path: Path) -> None:

@@ -343,7 +343,8 @@ class ReadsPlanes(Protocol):
 
 
 Decisions = Mapping[str, object]
-"""A person's verdicts on the fixes of one operator: `{"accepted": [id, ...], "rejected": [...]}`
+"""A person's verdicts on the fixes of one operator: `{"accepted": [id, ...], "rejected": [...],
+"confidences": {id: 0-1, ...}}`, the last of all those spoken of whose confidence is known,
 with ids as `Fix.id` gives them; JSON values only."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wetgate.operators.base import Analysis, Operator, TakesDecisions
+from wetgate.operators.base import Analysis, Decisions, Operator, TakesDecisions
 from wetgate.recipe.digest import canonical_json
 from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
 from wetgate.render.fixes.verdicts import load_verdicts
@@ -23,10 +23,15 @@ _ID = re.compile(r"(?P<label>[^-]+)-(?P<fix>(?P<frame>-?\d+)-\d+-\d+)")
 
 @dataclass(frozen=True, slots=True)
 class DecisionsFile:
-    """Verdicts by the ids of the journal, such as `dirt-1001-345-210`, ascending."""
+    """Verdicts by the ids of the journal, such as `dirt-1001-345-210`, ascending.
+
+    Attributes:
+        confidences: what was thought of them before, `(id, 0-1)`, ascending.
+    """
 
     accepted: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
+    confidences: tuple[tuple[str, float], ...] = ()
 
     @property
     def labels(self) -> frozenset[str]:
@@ -36,7 +41,11 @@ class DecisionsFile:
 
     def document(self) -> dict[str, object]:
         """Return the verdicts as JSON values."""
-        return {"accepted": list(self.accepted), "rejected": list(self.rejected)}
+        told: dict[str, object] = {
+            "accepted": list(self.accepted),
+            "rejected": list(self.rejected),
+        }
+        return told | ({"confidences": dict(self.confidences)} if self.confidences else {})
 
 
 def load_decisions(path: str | Path) -> DecisionsFile:
@@ -47,7 +56,11 @@ def load_decisions(path: str | Path) -> DecisionsFile:
             two verdicts.
     """
     verdicts = load_verdicts(Path(path))
-    return DecisionsFile(tuple(sorted(verdicts.accepted)), tuple(sorted(verdicts.rejected)))
+    return DecisionsFile(
+        tuple(sorted(verdicts.accepted)),
+        tuple(sorted(verdicts.rejected)),
+        tuple(sorted(verdicts.confidences.items())),
+    )
 
 
 def unheard(decisions: DecisionsFile, operators: Sequence[Operator]) -> tuple[str, ...]:
@@ -70,9 +83,18 @@ def decide(
             continue
         accepted = _by_shot(decisions.accepted, label, analysis)
         rejected = _by_shot(decisions.rejected, label, analysis)
+        confidences = {
+            match["fix"]: value
+            for match, value in ((_ID.fullmatch(k), v) for k, v in decisions.confidences)
+            if match and match["label"] == label
+        }
         shots: list[Analysis] = list(steps[index].shots)
         for shot in sorted(set(accepted) | set(rejected)):
-            verdicts = {"accepted": accepted.get(shot, []), "rejected": rejected.get(shot, [])}
+            verdicts: Decisions = {
+                "accepted": accepted.get(shot, []),
+                "rejected": rejected.get(shot, []),
+                "confidences": confidences,
+            }
             decided = operator.decided(shots[shot], verdicts)
             # What another run will make of the file is what this one goes on with.
             shots[shot] = json.loads(canonical_json(decided))

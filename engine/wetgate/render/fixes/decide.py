@@ -41,13 +41,28 @@ def decide_fixes(
         taken = load_verdicts(take)
         _check(restored, [*taken.accepted, *taken.rejected])
         verdicts = verdicts.merged(accept=taken.accepted, reject=taken.rejected)
+        verdicts = verdicts.with_confidences(taken.confidences)
         verdicts = replace(verdicts, by=taken.by or verdicts.by, note=taken.note or verdicts.note)
     _check(restored, [*accept, *reject])
     _check(restored, [name for name in clear if not verdicts.speaks_of(name)])
     verdicts = verdicts.merged(accept=accept, reject=reject, clear=clear)
+    verdicts = verdicts.with_confidences(_confidences(restored, verdicts))
     verdicts = replace(verdicts, by=by or verdicts.by, note=note or verdicts.note)
     save_verdicts(target, verdicts)
     return target, verdicts
+
+
+def _confidences(restored: Restored, verdicts: Verdicts) -> dict[str, float]:
+    """Return what the journal says of the fixes that verdicts speak of."""
+    named = sorted(verdicts.accepted | verdicts.rejected)
+    frames = {name.frame for name in map(parse_name, named) if name is not None}
+    states = restored.states(frames) if frames else {}
+    return {
+        text: fix.confidence
+        for state in states.values()
+        for text, fix in state.fixes.items()
+        if verdicts.speaks_of(text)
+    }
 
 
 def _check(restored: Restored, ids: Collection[str]) -> None:

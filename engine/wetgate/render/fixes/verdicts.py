@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wetgate.io.atomic import write_bytes_atomic
@@ -19,7 +19,7 @@ from wetgate.render.fixes.names import parse_name
 
 DECISIONS_SCHEMA = "wetgate.decisions/1"
 DECISIONS = "decisions.json"
-_KEYS = ("schema", "accepted", "rejected", "by", "note")
+_KEYS = ("schema", "accepted", "rejected", "confidences", "by", "note")
 _PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*-(0|-?[1-9][0-9]*)-(0|[1-9][0-9]*)-(0|[1-9][0-9]*)$"
 
 
@@ -29,11 +29,14 @@ class Verdicts:
 
     Attributes:
         accepted: are defects, to be repaired whatever their confidence.
-        rejected: are picture, to be left alone. by, note: who says so, and why.
+        rejected: are picture, to be left alone.
+        confidences: 0-1, what was thought of them before the verdict: what a reel's verdicts say
+            of its other fixes is learned from that. by, note: who says so, and why.
     """
 
     accepted: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()
+    confidences: Mapping[str, float] = field(default_factory=dict)
     by: str = ""
     note: str = ""
 
@@ -60,12 +63,24 @@ class Verdicts:
         if twice:
             raise UsageError(f"{twice[0]} is named twice", expected="one verdict on a fix")
         told = frozenset(named)
-        return Verdicts(
-            accepted=(self.accepted - told) | frozenset(accept),
-            rejected=(self.rejected - told) | frozenset(reject),
-            by=self.by,
-            note=self.note,
+        accepted = (self.accepted - told) | frozenset(accept)
+        rejected = (self.rejected - told) | frozenset(reject)
+        return replace(
+            self,
+            accepted=accepted,
+            rejected=rejected,
+            confidences={
+                k: v for k, v in self.confidences.items() if k in accepted or k in rejected
+            },
         )
+
+    def with_confidences(self, known: Mapping[str, float]) -> Verdicts:
+        """Return the verdicts with the confidences of those that have none yet.
+
+        The first one known stays: a render that heeds verdicts may think otherwise of them.
+        """
+        spoken = {k: v for k, v in known.items() if self.speaks_of(k)}
+        return replace(self, confidences={**spoken, **self.confidences})
 
     def document(self) -> dict[str, object]:
         """Return the verdicts as the JSON values of the file."""
@@ -73,6 +88,7 @@ class Verdicts:
             "schema": DECISIONS_SCHEMA,
             "accepted": sorted(self.accepted),
             "rejected": sorted(self.rejected),
+            **({"confidences": dict(self.confidences)} if self.confidences else {}),
             **({"by": self.by} if self.by else {}),
             **({"note": self.note} if self.note else {}),
         }
@@ -89,6 +105,12 @@ def json_schema() -> dict[str, object]:
             "schema": {"const": DECISIONS_SCHEMA},
             "accepted": {**ids, "description": "Ids of fixes that are defects."},
             "rejected": {**ids, "description": "Ids of fixes that are picture: left alone."},
+            "confidences": {
+                "type": "object",
+                "propertyNames": {"pattern": _PATTERN},
+                "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+                "description": "Confidence of each before the verdict, by id.",
+            },
             "by": {"type": "string", "description": "Who decided."},
             "note": {"type": "string", "description": "Why."},
         },
@@ -126,7 +148,9 @@ def parse_verdicts(document: object, path: Path) -> Verdicts:
             f"{both[0]} is accepted and rejected", path=path, expected="one verdict on a fix"
         )
     by, note = (_text(document, name, path) for name in ("by", "note"))
-    return Verdicts(accepted=accepted, rejected=rejected, by=by, note=note)
+    confidences = _confidences(document.get("confidences", {}), path)
+    found = Verdicts(accepted=accepted, rejected=rejected, by=by, note=note)
+    return found.with_confidences(confidences)
 
 
 def load_verdicts(path: Path) -> Verdicts:
@@ -166,6 +190,18 @@ def _ids(document: Mapping[str, object], name: str, path: Path) -> frozenset[str
     if len(set(listed)) != len(listed):
         raise InputError(f"{name} has an id twice", path=path, expected="each once")
     return frozenset(listed)
+
+
+def _confidences(found: object, path: Path) -> dict[str, float]:
+    if not isinstance(found, dict):
+        raise InputError(f"confidences is {found!r}", path=path, expected="numbers by id")
+    for name, value in found.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if parse_name(name) is None or not is_number or not 0 <= value <= 1:
+            raise InputError(
+                f"confidences has {name!r}: {value!r}", path=path, expected="an id and 0 to 1"
+            )
+    return {name: float(value) for name, value in found.items()}
 
 
 def _text(document: Mapping[str, object], name: str, path: Path) -> str:

@@ -36,10 +36,12 @@ class Card:
 
     Attributes:
         state: "applied", "reverted" or "left". verdict: "accepted", "rejected" or empty.
+        confidence: 0-1, for the decisions file.
     """
 
     id: str
     kind: str
+    confidence: float
     frame: int
     state: str
     verdict: str
@@ -176,6 +178,7 @@ def _card(fix: FixLine, state: State, verdicts: Verdicts, picture: FixPicture | 
     return Card(
         id=fix.id,
         kind=fix.kind,
+        confidence=fix.confidence,
         frame=fix.frame,
         state=standing,
         verdict=verdict,

@@ -27,8 +27,10 @@
     cards.filter((c) => c.dataset.verdict === verdict).map((c) => c.dataset.id)
       .concat(all("[data-other]").filter((o) => o.dataset.verdict === verdict).map((o) => o.dataset.other))
       .sort();
+  const confidences = () => Object.fromEntries(
+    cards.filter((c) => c.dataset.verdict && c.dataset.confidence).map((c) => [c.dataset.id, Number(c.dataset.confidence)]).sort());
   const decisions = () => JSON.stringify(
-    { accepted: named("accepted"), rejected: named("rejected"), schema: main.dataset.schema }, null, 1) + "\n";
+    { accepted: named("accepted"), confidences: confidences(), rejected: named("rejected"), schema: main.dataset.schema }, null, 1) + "\n";
 
   const shown = () => cards.filter((c) => !c.hidden);
   const mark = () => cards.forEach((c, at) => c.classList.toggle("now", at === now));
