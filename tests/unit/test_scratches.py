@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wetgate.operators.base import Analysis, Judged, Provenance, SourceFacts
 from wetgate.operators.registry import make_operator
 from wetgate.operators.scratches import film, follow, profile
+from wetgate.operators.scratches import shot as scratch_shot
 from wetgate.operators.scratches.fit import Course
 from wetgate.operators.scratches.lines import LEVELS_PER_DEVIATION, Strips, evidence_of
 from wetgate.operators.scratches.operator import MATTE, ScratchesOperator
@@ -324,6 +325,16 @@ def test_parameters_out_of_range_are_refused(params: dict[str, object]) -> None:
 
 def test_it_is_made_by_name() -> None:
     assert isinstance(make_operator("scratches", {"threshold": 0.7}), ScratchesOperator)
+
+
+def test_a_candidate_of_which_nothing_stands_up_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a weak line all strips may be cut off again; the shot goes on without it."""
+    frames, _, _ = usual()
+    monkeypatch.setattr(scratch_shot, "trimmed", lambda courses: {})
+    found = ScratchesOperator().analyse(lambda n: frames[n], sorted(frames), FACTS)
+    assert found == {"tracks": []}
 
 
 def test_short_and_small_shots_are_left_alone() -> None:

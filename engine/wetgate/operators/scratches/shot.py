@@ -124,6 +124,8 @@ def fit_candidates(
                 candidate.tint = np.mean(tint, axis=0) if tint else np.zeros(facts.channels)
             break
         for i, candidate in enumerate(candidates):
+            if not candidate.courses:  # no strip of it stood up to a closer look
+                continue
             candidate.profile = sums[i].estimate()
             filters[i] = row_filters(candidate.profile)
             if turn == 0:
@@ -131,7 +133,8 @@ def fit_candidates(
             else:
                 candidate.courses = trimmed(candidate.courses)
     for candidate in candidates:
-        candidate.courses = with_strength(candidate.courses)
+        if candidate.courses:
+            candidate.courses = with_strength(candidate.courses)
 
 
 def analyse_shot(
