@@ -36,7 +36,8 @@ class DirtOperator:
         polarity: which dirt counts: "dark" or "bright" against the picture, "both", or "auto",
             which weighs both by what is seen.
         threshold: confidence from which a blob is repaired (0-1); what is less sure is reported
-            and left alone.
+            and left alone. Rather too little than too much: a defect left is seen and accepted
+            in the review, picture taken for one is not.
         smallest: px of area below which a blob is left alone (1-10000).
         largest: px of the sides of its box above which a blob is left alone (4-512).
         net: "auto" for the shipped network where there is one, "none" for the classical features
@@ -53,7 +54,7 @@ class DirtOperator:
     """
 
     polarity: str = "auto"
-    threshold: float = 0.5
+    threshold: float = 0.7
     smallest: int = 2
     largest: int = 128
     net: str = "auto"
