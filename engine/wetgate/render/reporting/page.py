@@ -6,8 +6,6 @@ content policy of the page admits the one style sheet and the one script it was 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wetgate.io.atomic import write_bytes_atomic
+from wetgate.render.reporting.csp import policy_hash
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -172,9 +171,3 @@ def write_report(path: Path, data: ReportData) -> None:
         OutputError: when the file cannot be written.
     """
     write_bytes_atomic(path, render_report(data).encode("utf-8"))
-
-
-def policy_hash(text: str) -> str:
-    """Return what a content policy calls a style sheet or a script by."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -20,7 +20,7 @@ from wetgate.render.fixes.lines import FixLine
 from wetgate.render.fixes.restored import Restored, open_restored
 from wetgate.render.fixes.verdicts import DECISIONS, DECISIONS_SCHEMA, Verdicts, load_verdicts
 from wetgate.render.reporting.crops import FixPicture, picture_all, ranked
-from wetgate.render.reporting.page import policy_hash
+from wetgate.render.reporting.csp import policy_hash
 
 REVIEW = "review.html"
 MOST = 400
