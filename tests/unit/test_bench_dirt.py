@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from wetgate.bench import dirt, dirt_table
-from wetgate.bench.dirt_clips import (
+from wetgate.bench import dirt
+from wetgate.bench.dirt import rows
+from wetgate.bench.dirt.clips import (
     ACTIONS,
     FIRST,
     HEIGHT,
@@ -27,9 +28,9 @@ from wetgate.bench.dirt_clips import (
     held_out_overlays,
     to_light,
 )
-from wetgate.bench.dirt_filters import around_of, filters, through_ffmpeg
-from wetgate.bench.dirt_measure import Clean, Damaged, Mended, Share, common_settings
-from wetgate.bench.dirt_peers import (
+from wetgate.bench.dirt.filters import around_of, filters, through_ffmpeg
+from wetgate.bench.dirt.measure import Clean, Damaged, Mended, Share, common_settings
+from wetgate.bench.dirt.peers import (
     detectors,
     filled,
     inpainted,
@@ -43,7 +44,7 @@ from wetgate.bench.dirt_peers import (
     suspicion,
     temporal_median,
 )
-from wetgate.bench.dirt_run import (
+from wetgate.bench.dirt.runner import (
     Altered,
     altered_of,
     called_labels,
@@ -52,7 +53,7 @@ from wetgate.bench.dirt_run import (
     facts_of,
     restore,
 )
-from wetgate.bench.dirt_scores import (
+from wetgate.bench.dirt.scores import (
     Counts,
     Errors,
     calibration_error,
@@ -64,9 +65,9 @@ from wetgate.bench.dirt_scores import (
     reliability,
     rim_of,
 )
-from wetgate.bench.dirt_search import Found, Setting, called_at, detect_by, grain_deviation
-from wetgate.bench.dirt_truth import connected, in_deviations
-from wetgate.bench.dirt_visible import is_shown
+from wetgate.bench.dirt.search import Found, Setting, called_at, detect_by, grain_deviation
+from wetgate.bench.dirt.truth import connected, in_deviations
+from wetgate.bench.dirt.visible import is_shown
 from wetgate.bench.streaming import run_streaming
 from wetgate.bench.table import BenchTable
 from wetgate.measure import psnr
@@ -245,7 +246,7 @@ def test_bins_are_weighted_by_their_counts() -> None:
 
 @pytest.mark.parametrize("events", [0, 1, 4, 20])
 def test_the_most_that_so_few_events_allow(events: int) -> None:
-    most = dirt_table.poisson_most(events)
+    most = rows.poisson_most(events)
     term, total = math.exp(-most), 0.0
     for k in range(events + 1):
         total += term

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from wetgate.bench import scratch_peers, scratches
-from wetgate.bench.dirt_clips import FIRST, Plate
+from wetgate.bench.dirt.clips import FIRST, Plate
 from wetgate.bench.scratches import Case, Seen, table, template, threshold_of
 
 

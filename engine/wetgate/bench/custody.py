@@ -20,7 +20,7 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_clips import DirtyClip, dirty_clip, plates
+from wetgate.bench.dirt.clips import DirtyClip, dirty_clip, plates
 from wetgate.bench.material import data_folder
 from wetgate.bench.table import (
     BenchRow,

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_peers import inpainted
+from wetgate.bench.dirt.peers import inpainted
 
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_clips import FIRST, NUMBERS, SEEDS, Plate, plates
+from wetgate.bench.dirt.clips import FIRST, NUMBERS, SEEDS, Plate, plates
 from wetgate.bench.material import data_folder
 from wetgate.bench.scratch_peers import DETECTORS, REPAIRS, Line
 from wetgate.bench.streaming import run_streaming

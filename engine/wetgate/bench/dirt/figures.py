@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from wetgate.bench.dirt_measure import Damaged, Share
+from wetgate.bench.dirt.measure import Damaged, Share
 from wetgate.measure import bootstrap_mean
 
 

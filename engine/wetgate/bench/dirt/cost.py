@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wetgate.bench.dirt_clips import FIRST, Pixels, Plate
-from wetgate.bench.dirt_run import facts_of
+from wetgate.bench.dirt.clips import FIRST, Pixels, Plate
+from wetgate.bench.dirt.runner import facts_of
 from wetgate.bench.streaming import run_streaming
 from wetgate.bench.table import BenchRow
 from wetgate.model.errors import WetgateError

@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from wetgate.bench import dirt_cost, dirt_table
-from wetgate.bench.dirt_clips import (
+from wetgate.bench.dirt import cost, rows
+from wetgate.bench.dirt.clips import (
     FRAMES,
     HEIGHT,
     SCORED,
@@ -24,8 +24,8 @@ from wetgate.bench.dirt_clips import (
     held_out_overlays,
     plates,
 )
-from wetgate.bench.dirt_filters import filters
-from wetgate.bench.dirt_measure import (
+from wetgate.bench.dirt.filters import filters
+from wetgate.bench.dirt.measure import (
     ALONE,
     Clean,
     Damaged,
@@ -33,7 +33,7 @@ from wetgate.bench.dirt_measure import (
     measure_clean,
     measure_damaged,
 )
-from wetgate.bench.dirt_run import dirt_operator
+from wetgate.bench.dirt.runner import dirt_operator
 from wetgate.bench.material import data_folder
 from wetgate.bench.table import BenchRow, BenchTable, machine_facts, package_versions
 from wetgate.model.errors import UsageError
@@ -99,7 +99,7 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
 def _cost(found: Sequence[Plate], *, quick: bool) -> list[BenchRow]:
     if not found:
         return []
-    return dirt_cost.cost_rows(*dirt_cost.measure(found[0], quick=quick))
+    return cost.cost_rows(*cost.measure(found[0], quick=quick))
 
 
 def _tell(case: Damaged) -> None:
@@ -124,10 +124,10 @@ def table(
     return BenchTable(
         name="dirt",
         rows=(
-            *dirt_table.detection_rows(dirty),
-            *dirt_table.repair_rows(dirty),
-            *dirt_table.clean_rows(clean, dirty),
-            *dirt_table.confidence_rows(dirt_table.claims_by_clip(dirty, clean)),
+            *rows.detection_rows(dirty),
+            *rows.repair_rows(dirty),
+            *rows.clean_rows(clean, dirty),
+            *rows.confidence_rows(rows.claims_by_clip(dirty, clean)),
             *costs,
             _left_row(dirty),
             BenchRow(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wetgate.bench.dirt_peers import (
+from wetgate.bench.dirt.peers import (
     Neighborhood,
     Pixels,
     neighborhood,

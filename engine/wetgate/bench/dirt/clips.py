@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.bench import denoise_clips
-from wetgate.bench.dirt_truth import Masks, masks_of
+from wetgate.bench.dirt.truth import Masks, masks_of
 from wetgate.bench.material import published_stills
 from wetgate.simulate import (
     ActionSpec,

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_clips import REACH, DirtyClip
-from wetgate.bench.dirt_truth import Mask
+from wetgate.bench.dirt.clips import REACH, DirtyClip
+from wetgate.bench.dirt.truth import Mask
 from wetgate.simulate import DamagedFrame
 
 _SEARCH = 40

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_truth import Mask, connected, grown
+from wetgate.bench.dirt.truth import Mask, connected, grown
 from wetgate.measure import luma_601
 
 Pixels = NDArray[np.float32]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_clips import DirtyClip
-from wetgate.bench.dirt_truth import grown, in_deviations
+from wetgate.bench.dirt.clips import DirtyClip
+from wetgate.bench.dirt.truth import grown, in_deviations
 from wetgate.bench.streaming import run_streaming
 from wetgate.model.errors import RecipeError
 from wetgate.operators.base import Fix, Judged, Operator, Pixels, SourceFacts

@@ -12,11 +12,11 @@ from typing import Literal
 
 import numpy as np
 
-from wetgate.bench.dirt_figures import Figure, over_plates, shares
-from wetgate.bench.dirt_measure import ALONE, JUDGED, TOLD, Clean, Damaged, Share
-from wetgate.bench.dirt_run import Altered
-from wetgate.bench.dirt_scores import Bin, calibration_error, reliability
-from wetgate.bench.dirt_search import Found
+from wetgate.bench.dirt.figures import Figure, over_plates, shares
+from wetgate.bench.dirt.measure import ALONE, JUDGED, TOLD, Clean, Damaged, Share
+from wetgate.bench.dirt.runner import Altered
+from wetgate.bench.dirt.scores import Bin, calibration_error, reliability
+from wetgate.bench.dirt.search import Found
 from wetgate.bench.table import BenchRow
 from wetgate.measure import bootstrap_mean
 

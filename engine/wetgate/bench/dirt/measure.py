@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_clips import FIRST, FRAMES, SCORED, DirtyClip
-from wetgate.bench.dirt_filters import Filter, around_of
-from wetgate.bench.dirt_peers import detectors, suspicion
-from wetgate.bench.dirt_run import Altered, altered_of, claims_of, restore
-from wetgate.bench.dirt_scores import SUCCESS_DB, Errors, errors_in, judge_blob, labels_of
-from wetgate.bench.dirt_search import (
+from wetgate.bench.dirt.clips import FIRST, FRAMES, SCORED, DirtyClip
+from wetgate.bench.dirt.filters import Filter, around_of
+from wetgate.bench.dirt.peers import detectors, suspicion
+from wetgate.bench.dirt.runner import Altered, altered_of, claims_of, restore
+from wetgate.bench.dirt.scores import SUCCESS_DB, Errors, errors_in, judge_blob, labels_of
+from wetgate.bench.dirt.search import (
     Found,
     Repaired,
     Setting,
@@ -25,7 +25,7 @@ from wetgate.bench.dirt_search import (
     repair_peers,
     repaired,
 )
-from wetgate.bench.dirt_visible import shown_by_frame
+from wetgate.bench.dirt.visible import shown_by_frame
 from wetgate.bench.table import digest_bytes
 from wetgate.operators.base import Operator, ReadsPlanes
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.bench.dirt_clips import DirtyClip
-from wetgate.bench.dirt_filters import Around, Filter
-from wetgate.bench.dirt_peers import Neighborhood, detectors, repairs, suspicion
-from wetgate.bench.dirt_scores import (
+from wetgate.bench.dirt.clips import DirtyClip
+from wetgate.bench.dirt.filters import Around, Filter
+from wetgate.bench.dirt.peers import Neighborhood, detectors, repairs, suspicion
+from wetgate.bench.dirt.scores import (
     TOLERANCE,
     Counts,
     Errors,
@@ -22,7 +22,7 @@ from wetgate.bench.dirt_scores import (
     pixel_counts,
     rim_of,
 )
-from wetgate.bench.dirt_truth import Mask, Masks, grown
+from wetgate.bench.dirt.truth import Mask, Masks, grown
 
 Pixels = NDArray[np.float32]
 Plane = NDArray[np.float32]
