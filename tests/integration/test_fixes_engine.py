@@ -55,6 +55,14 @@ def applied(out: Path) -> dict[str, tuple[int, int, int]]:
     }
 
 
+def test_a_journal_that_is_gone_is_told(tmp_path: Path) -> None:
+    out = render(write_specks(tmp_path / "in", FRAMES), tmp_path / "out")
+    (out / ".wetgate/fixes.jsonl").unlink()
+    problems = verify_output(out).problems
+    assert {p.frame for p in problems} == set(FRAMES)
+    assert all("not on record" in str(p) for p in problems)
+
+
 @pytest.mark.parametrize("suffix", ["dpx", "exr"])
 def test_the_journal_tells_of_every_pixel_that_differs(tmp_path: Path, suffix: str) -> None:
     plate = write_specks(tmp_path / "in", FRAMES, suffix=suffix)
@@ -158,6 +166,8 @@ def test_resume_renders_again_what_the_journal_has_lost(tmp_path: Path, lost: st
         journal.write_bytes(b"".join(lines))
     else:
         next((out / ".wetgate/fixes").glob("1002-*")).unlink()
+    (problem,) = verify_output(out).problems
+    assert problem.frame == 1002
     report = run_job(JobOptions(plate=plate, out=out, recipe=recipe("specks"), resume=True))
     assert {f.number: f.status for f in report.frames} == {
         n: "written" if n == 1002 else "skipped" for n in FRAMES

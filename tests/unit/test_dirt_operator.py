@@ -288,6 +288,7 @@ def test_what_it_declares() -> None:
         {"polarity": "white"},
         {"threshold": 1.5},
         {"smallest": 0},
+        {"smallest": 500, "largest": 10},
         {"largest": 1000},
         {"largest": 64.5},
         {"radius": 3},

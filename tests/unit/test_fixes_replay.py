@@ -127,7 +127,9 @@ def test_equal_samples_in_other_bytes_are_told(tmp_path: Path) -> None:
     assert [f.verdict for f in report.frames] == ["same samples"]
     assert report.exit_code == 0
     assert np.array_equal(made.result(1001, tmp_path / "again"), made.result(1001))
-    assert verify_output(tmp_path / "again").exit_code == 0
+    # The journal ties its lines to the bytes of a file: nothing can be taken back here.
+    (problem,) = verify_output(tmp_path / "again").problems
+    assert "not on record" in str(problem)
 
 
 def test_a_replay_never_writes_to_the_scan(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from wetgate.io.atomic import digest_file, is_temp_name
 from wetgate.model.errors import InputError, VerifyFailed, WetgateError
+from wetgate.operators.base import Provenance
 from wetgate.render.manifest import CONTROL, DONE, FrameRecord, Journal
+
+_BORROWED = str(int(Provenance.BORROWED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,23 @@ def _check_tiles(folder: Path, records: Mapping[int, FrameRecord]) -> list[Wetga
     journal = FixJournal(folder / CONTROL)
     found: list[WetgateError] = []
     ledger = journal.read()
-    for number, record in sorted(records.items()):
-        state = ledger.at(number, record.digest)
+    done = {n: r for n, r in sorted(records.items()) if r.status in DONE}
+    states = {n: ledger.at(n, r.digest) for n, r in done.items()}
+    # All frames of a job are in its journal, also those without fixes; and only fixes borrow.
+    journaled = {done[n].context for n, state in states.items() if state is not None}
+    for number, record in done.items():
+        state = states[number]
         if state is None:
+            if record.context in journaled or _BORROWED in record.classes:
+                found.append(
+                    VerifyFailed(
+                        "its fixes are not on record",
+                        path=journal.path,
+                        frame=number,
+                        expected="a line for the frame as it stands",
+                        remedy="restore the frame again; with --resume the others are kept",
+                    )
+                )
             continue
         try:
             journal.tiles(state.frame)

@@ -73,6 +73,11 @@ class DirtOperator:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{name} must be a whole number in {low}-{high}, got {value!r}")
+        if self.smallest > self.largest**2:
+            raise ValueError(
+                f"smallest is {self.smallest} px of area, more than a box of largest = "
+                f"{self.largest} px holds"
+            )
         check_names(self.backend, self.precision)
 
     @property

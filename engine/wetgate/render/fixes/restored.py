@@ -165,8 +165,9 @@ def open_restored(directory: str | Path) -> Restored:
 def unknown_fix(text: str, known: Collection[str]) -> UsageError:
     """Return the error for an id that no fix has."""
     best = nearest_name(text, known)
+    nothing = None if known else "there are no fixes on record"
     return UsageError(
         f"no fix {text!r}",
         expected="an id such as dirt-1001-345-210, as `wetgate review` shows them",
-        remedy=f"did you mean {best!r}?" if best else "there are no fixes on record",
+        remedy=f"did you mean {best!r}?" if best else nothing,
     )

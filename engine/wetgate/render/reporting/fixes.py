@@ -101,7 +101,7 @@ def fixes_section(
     for fix in doubtful:
         if fix.id in pictures:
             facts = dict(fix_facts(fix, standing_of(fix, states[fix.frame])))
-            caption = f"{fix.kind}, confidence {fix.confidence:.2f}"
+            caption = f"{fix.kind}, confidence {fix.confidence:.3f}"
             sheet.append(
                 SheetItem(
                     id=fix.id,
