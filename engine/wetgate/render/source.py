@@ -315,6 +315,10 @@ class MatteClip:
     def _path(self, number: int) -> Path:
         if number not in self.sequence.numbers:
             raise FrameReadError(
-                f"no {self._kind} for this frame", path=self.sequence.path(number), frame=number
+                f"no {self._kind} for this frame",
+                path=self.sequence.path(number),
+                frame=number,
+                expected="one for every frame of the plate: the whole shot is measured, and frames "
+                "are made from their neighbors",
             )
         return self.sequence.path(number)

@@ -264,7 +264,7 @@ def _told(verdicts: Verdicts, *, acts: bool) -> tuple[str, ...]:
         return ()
     end = "" if acts else ", which recalibrate would act on"
     return (
-        f"verdicts on {verdicts.weighed} fixes move the logit of the confidence by "
+        f"verdicts on single fixes ({verdicts.weighed}) move the logit of the confidence by "
         f"{verdicts.shift:+.2f}{end}",
     )
 
