@@ -45,6 +45,7 @@ _JUDGED_BY = 2
 _SUSPECT = 0.15
 _GROWN = 2
 _WORTH_TELLING = 0.05
+_BESIDE = np.float32(0.05)
 _MARGIN = 2 * (REACH_OUT + _GROWN) + 2
 
 
@@ -336,7 +337,8 @@ class _Tile:
         self._pixels[at] = made.values[here]
         self._classes[at] = made.classes[here]
         self._fixes[at] = blob.number
-        self._matte[at] = made.weight[here]
+        # How far dirt covers a px; what changed beside it, to meet it softly, shows faintly.
+        self._matte[at] = np.maximum(_alpha_at(blob, place)[here], _BESIDE)
         for step, candidate in made.candidates.items():
             some = here & (made.steps == step)
             dx, dy = candidate.way.at(place.y[some], place.x[some])
