@@ -146,7 +146,7 @@ def test_verdicts_move_others_only_when_asked() -> None:
         made = judge_operator(operator, clip.pixels, 4, facts=clip.facts, analysis=decided)
         assert sum(f.applied for f in made.records) == applied
         (note,) = made.notes
-        assert note.startswith("verdicts on single fixes (40) move the logit of the confidence by -")
+        assert note.startswith("verdicts on single fixes (40) move the logit of the confidence")
         assert note.endswith("would act on") is not moved
 
 
