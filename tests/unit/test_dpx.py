@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corpus.make_dpx import FIELDS, METHOD_A, METHOD_B, PACKED, Spec, make
-from wetgate.io import cineon, dpx_reference, formats
+from wetgate.io import dpx_reference, formats
 from wetgate.io.dpx import read_frame, read_info, write_frame
 from wetgate.io.options import Limits, WriteOptions
 from wetgate.model.box import Box
@@ -338,54 +338,6 @@ def test_recycled_memory_is_never_shared_by_two_living_frames() -> None:
     del row
     assert native.empty_frame(600, 500, 3).ctypes.data == address
     native.trim_frames()
-
-
-# ---- Cineon -------------------------------------------------------------------------------------
-
-
-def cineon_file(order: str, packing: int) -> tuple[bytes, np.ndarray]:
-    rng = np.random.default_rng(packing)
-    codes = rng.integers(0, 1024, (4, 5, 3), dtype=np.uint32)
-    data = bytearray(2048 + 64)
-    struct.pack_into(order + "IIIIIII8s", data, 0, 0x802A5FD7, 2112, 1024, 1024, 64, 2192, 0, b"")
-    struct.pack_into("8s", data, 24, b"V4.5")
-    data[193] = 3
-    for i in range(3):
-        struct.pack_into(order + "BBBxII", data, 196 + 28 * i, 0, i + 1, 10, 5, 4)
-    data[681] = packing
-    struct.pack_into(order + "f", data, 1072, 24.0)
-    shift = 2 if packing == 5 else 0
-    words = sum(codes[:, :, i] << (20 - 10 * i + shift) for i in range(3))
-    return bytes(data) + np.asarray(words).astype(order + "u4").tobytes(), codes
-
-
-@pytest.mark.parametrize("order", "><")
-@pytest.mark.parametrize("packing", [5, 6])
-def test_cineon_codes_are_true(order: str, packing: int, tmp_path: Path) -> None:
-    data, codes = cineon_file(order, packing)
-    path = tmp_path / "scan.cin"
-    path.write_bytes(data)
-    frame = cineon.read_frame(path, 3, color_space="Raw")
-    assert (np.rint(frame.pixels * 1023) == codes).all()
-    assert (frame.header.format, frame.sample_type) == ("cineon", "uint10")
-    assert cineon.read_info(path).frame_rate == 24
-    for size in (100, 2047, 2048, len(data) - 1):
-        path.write_bytes(data[:size])
-        with pytest.raises(FrameReadError):
-            cineon.read_frame(path, 3, color_space="Raw")
-    with pytest.raises(OutputError, match=r"plate\.%04d\.dpx"):
-        formats.write_frame(frame, path)
-    target = tmp_path / "scan.dpx"
-    write_frame(frame, target)
-    assert (read_frame(target, 3, color_space="Raw").pixels == frame.pixels).all()
-
-
-def test_published_cineon_agrees_with_openimageio(shared_data: Path) -> None:
-    oiio = pytest.importorskip("OpenImageIO")
-    path = shared_data / "dpx" / "checker.cin"
-    frame = cineon.read_frame(path, 1, color_space="Raw")
-    peer = oiio.ImageInput.open(str(path)).read_image(0, 0, 0, 3, "uint16")
-    assert (peer >> 6 == np.rint(frame.pixels * 1023)).all()
 
 
 def test_the_reference_is_what_runs_without_native(
