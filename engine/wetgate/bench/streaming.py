@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wetgate.model.box import Box
 from wetgate.operators.base import (
@@ -21,6 +20,8 @@ from wetgate.operators.base import (
     Stage,
     Window,
 )
+from wetgate.render.store import DirectPlane
+from wetgate.render.windows import gather
 
 _HALF_LIMIT = np.float32(65504)
 
@@ -145,37 +146,35 @@ def _run_stage(
 
     box = Box.of_size(facts.width, facts.height)
     region = box.grown(halo)
-    rows = _reflected(region.y0, region.y1, facts.height)
-    columns = _reflected(region.x0, region.x1, facts.width)
+
+    def cut(pixels: Pixels) -> Pixels:
+        return gather(DirectPlane(pixels), region)
+
     outputs: dict[int, Judged] = {}
     for number in numbers:
         around = [n if n in seen else None for n in range(number - radius, number + radius + 1)]
         used = [number if n is None else n for n in around]
         forward = tuple(pair(number, n) for n in around)
         with stage_clock:
+            # As the engine cuts a tile: every frame once, however often the window repeats it.
+            if stage.footprint.center_only:
+                inputs, before = dict.fromkeys(used, cut(frames[number])), {}
+            else:
+                inputs = {n: cut(frames[n]) for n in set(used)}
+                before = {} if previous is None else {n: cut(previous[n]) for n in set(used)}
             window = Window(
                 number=number,
-                pixels=tuple(frames[n][rows][:, columns] for n in used),
-                previous=()
-                if previous is None
-                else tuple(previous[n][rows][:, columns] for n in used),
+                pixels=tuple(inputs[n] for n in used),
+                previous=tuple(before[n] for n in used) if before else (),
                 valid=tuple(n is not None for n in around),
                 pairs=forward,
                 region=region,
                 tile=box,
                 frame=box,
                 survey=survey(number),
-                planes={
-                    name: plane[rows][:, columns] for name, plane in planes.get(number, {}).items()
-                },
+                planes={name: cut(plane) for name, plane in planes.get(number, {}).items()},
             )
             result = stage(window, analysis, facts)
             outputs[number] = result if isinstance(result, Judged) else Judged(result)
     steady = stage_clock.mean + frame_clock.mean + 2 * radius * pair_clock.mean
     return outputs, steady
-
-
-def _reflected(start: int, stop: int, size: int) -> NDArray[np.intp]:
-    period = max(2 * (size - 1), 1)
-    index = np.arange(start, stop, dtype=np.intp) % period
-    return np.where(index < size, index, period - index)
