@@ -45,7 +45,7 @@ OPEN_NAMES = {"__version__", "_native"}
 # beside wetgate, so that is where the peers are.
 HOMES = {
     "OpenImageIO": ("io/oiio.py", "bench/*.py"),
-    "PyOpenColorIO": ("color/config.py",),
+    "PyOpenColorIO": ("color/config.py", "color/view.py"),
     "torch": ("backends/*.py", "importers/checkpoint.py", "train/*.py"),
     "onnxruntime": ("backends/*.py", "importers/probe.py"),
     "openvino": ("backends/*.py",),

@@ -7,7 +7,7 @@ they have little, and say by how much. Nothing here reaches an output frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ from wetgate.render.reporting.preview import Pixels, data_uri, display
 if TYPE_CHECKING:
     from wetgate.color.config import ColorConfig
     from wetgate.render.source import SourceClip
+
+Show = Callable[[Pixels, str], Pixels]
 
 MARGIN = 20
 """Context around a fix, px."""
@@ -92,10 +94,14 @@ class Photographer:
 
     Args:
         plate: where the scan is now; None for where the record says.
+        show: turns samples of a color space into display codes 0-1; None for the report's way.
     """
 
-    def __init__(self, restored: Restored, plate: str | None = None) -> None:
+    def __init__(
+        self, restored: Restored, plate: str | None = None, show: Show | None = None
+    ) -> None:
         self._restored = restored
+        self._show = show or (lambda pixels, space: display(pixels, space, self._config))
         self._space = str(restored.facts.get("input_space") or "unknown")
         self._out_space = str(restored.facts.get("output_space") or self._space)
         self._clip: SourceClip | None = None
@@ -194,8 +200,8 @@ class Photographer:
             area = (slice(box.y0, box.y1), slice(box.x0, box.x1))
             before, after = scan[area], result[area]
         shown = (
-            display(np.ascontiguousarray(before), self._space, self._config),
-            display(np.ascontiguousarray(after), self._out_space, self._config),
+            self._show(np.ascontiguousarray(before), self._space),
+            self._show(np.ascontiguousarray(after), self._out_space),
         )
         shown, gain = stretched(shown)
         notes = [note, f"contrast times {gain:.1f}" if gain > 1 else ""]

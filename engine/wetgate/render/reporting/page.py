@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wetgate.io.atomic import write_bytes_atomic
-from wetgate.render.reporting.csp import policy_hash
+from wetgate.render.reporting.html import render_page
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -146,22 +145,7 @@ class ReportData:
 
 def render_report(data: ReportData) -> str:
     """Return the page as HTML text."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    folder = resources.files("wetgate.render.reporting") / "templates"
-    # Our own files; Markup says so to the escaping.
-    style = (folder / "report.css").read_text("utf-8")
-    script = (folder / "report.js").read_text("utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template = environment.from_string((folder / "report.html.j2").read_text("utf-8"))
-    return template.render(
-        data=data,
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=policy_hash(style),
-        script_hash=policy_hash(script),
-    )
+    return render_page("report", data)
 
 
 def write_report(path: Path, data: ReportData) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from wetgate.io.atomic import write_bytes_atomic
@@ -21,6 +20,7 @@ from wetgate.render.fixes.restored import Restored, open_restored
 from wetgate.render.fixes.verdicts import DECISIONS, DECISIONS_SCHEMA, Verdicts, load_verdicts
 from wetgate.render.reporting.crops import FixPicture, picture_all, ranked
 from wetgate.render.reporting.csp import policy_hash
+from wetgate.render.reporting.html import render_page
 
 REVIEW = "review.html"
 MOST = 400
@@ -154,21 +154,7 @@ def standing_verdicts(restored: Restored, decisions: Path | None) -> Verdicts:
 
 def render_review(data: ReviewData) -> str:
     """Return the page as HTML text."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    folder = resources.files("wetgate.render.reporting") / "templates"
-    style = (folder / "review.css").read_text("utf-8")
-    script = (folder / "review.js").read_text("utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template = environment.from_string((folder / "review.html.j2").read_text("utf-8"))
-    return template.render(
-        data=data,
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=policy_hash(style),
-        script_hash=policy_hash(script),
-    )
+    return render_page("review", data)
 
 
 def _card(fix: FixLine, state: State, verdicts: Verdicts, picture: FixPicture | None) -> Card:
