@@ -157,3 +157,33 @@ class Cancelled(WetgateError):
     """The user asked to stop; the job is resumable (exit 130)."""
 
     exit_code = 130
+
+
+class ServiceError(WetgateError):
+    """The service cannot be reached or does not do what it was asked (exit 2)."""
+
+    exit_code = 2
+
+
+class BadRequest(ServiceError):
+    """A message to the service is malformed; says where in it."""
+
+
+class NotAllowed(ServiceError):
+    """The caller has not shown that it may call, or names a place outside the roots."""
+
+
+class NoSuchJob(ServiceError):
+    """The service knows no job, frame or page of that name."""
+
+
+class WrongState(ServiceError):
+    """What was asked does not fit what a job is doing."""
+
+
+class MessageTooLarge(ServiceError):
+    """A message to the service is over the cap."""
+
+
+class ApiVersion(ServiceError):
+    """Client and service do not speak the same version of the protocol."""

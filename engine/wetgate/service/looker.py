@@ -1,0 +1,124 @@
+"""The child that looks at pictures for the service: one JSON request a line, one answer a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from wetgate.model.errors import ServiceError, WetgateError
+from wetgate.model.units import parse_bytes
+from wetgate.service.protocol import error_body
+
+
+def probe(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a plate is."""
+    from wetgate.model.errors import ColorSpaceUnknown
+    from wetgate.render.source import open_clip
+
+    space, why = None, ""
+    facts = {k: request.get(k) for k in ("input_space", "config", "layer")}
+    try:
+        clip = open_clip(request["plate"], **facts)
+        space = clip.color_space
+        why = clip.facts.decision.note if clip.facts.decision is not None else ""
+    except ColorSpaceUnknown as error:
+        why = str(error)
+        clip = open_clip(
+            request["plate"], config=facts["config"], layer=facts["layer"], must_decide=False
+        )
+    with clip:
+        info, numbers = clip.info, clip.frames
+        return {
+            "pattern": str(clip.sequence.directory / clip.sequence.pattern),
+            "expression": clip.sequence.expression,
+            "first": numbers[0],
+            "last": numbers[-1],
+            "frames": len(numbers),
+            "chosen": request.get("frames"),
+            "missing": sorted(clip.missing),
+            "width": info.data_window.width,
+            "height": info.data_window.height,
+            "channels": list(info.channels),
+            "sample_type": info.sample_type,
+            "format": info.header.format,
+            "pixel_aspect": info.pixel_aspect,
+            "input_space": space,
+            "space_decision": why,
+            "frame_rate": str(clip.frame_rate) if clip.frame_rate is not None else None,
+        }
+
+
+def plan(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a job would do and need."""
+    from wetgate.render.job import plan_job
+
+    made = plan_job(job_options(request))
+    facts = asdict(made)
+    facts["frame_rate"] = str(made.frame_rate) if made.frame_rate is not None else None
+    return {"plan": facts}
+
+
+def recipes(_request: Mapping[str, Any]) -> dict[str, Any]:
+    """List the built-in recipes."""
+    from wetgate.recipe import builtin_recipes, load_recipe
+
+    loaded = [load_recipe(name) for name in builtin_recipes()]
+    return {
+        "recipes": [
+            {
+                "name": recipe.name,
+                "summary": recipe.description,
+                "operators": [step.operator for step in recipe.steps],
+            }
+            for recipe in loaded
+        ]
+    }
+
+
+def job_options(request: Mapping[str, Any]) -> Any:
+    """Make the options of a job from the facts of a request whose paths are resolved."""
+    from wetgate.recipe.schema import recipe_from_document
+    from wetgate.render.options import JobOptions
+
+    facts = dict(request["options"])
+    recipe = facts["recipe"]
+    if isinstance(recipe, dict):
+        facts["recipe"] = recipe_from_document(recipe, name="unnamed", where="recipe")
+    facts["memory"] = parse_bytes(facts["memory"]) if facts.get("memory") else None
+    facts["allow_noncommercial"] = facts.pop("accept_noncommercial", False)
+    return JobOptions(**facts)
+
+
+Verb = Callable[[Mapping[str, Any]], dict[str, Any]]
+VERBS: dict[str, Verb] = {"probe": probe, "plan": plan, "recipes": recipes}
+
+
+def answer(line: bytes) -> dict[str, Any]:
+    """Do what a request asks; an error is an answer as well."""
+    try:
+        request = json.loads(line)
+        return VERBS[request["do"]](request)
+    except WetgateError as error:
+        return error_body(error)
+    except MemoryError:
+        return error_body(ServiceError("the system has no memory left"))
+    except Exception as error:  # a bug must not end the warm process without a word
+        return error_body(ServiceError(f"{type(error).__name__}: {error}"))
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    # Libraries may write to stdout; the answers go where it was.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        out.write(json.dumps(answer(line)).encode() + b"\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Everything the service holds while it runs; routes are functions of this."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from wetgate import __version__
+from wetgate.model.errors import NotAllowed
+from wetgate.service.arguments import named_plate, resolve_out, restore_arguments
+from wetgate.service.discovery import Home, new_token
+from wetgate.service.jobs import Job, JobStore
+from wetgate.service.protocol import JobRequest, ProbeRequest, names_file
+from wetgate.service.runner import Runner
+from wetgate.service.security import PageSessions, Roots
+from wetgate.service.warm import WarmChild
+
+_log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 30 * 60.0
+_WARM_SECONDS = 120.0
+"""How long a warm child is kept that nobody asks."""
+_PROBE_SECONDS = 60.0
+_PLAN_SECONDS = 600.0
+
+
+class Service:
+    """The service of one user.
+
+    Attributes:
+        home: where its files are. token: its secret. roots: what requests may speak of.
+        store: the jobs. runner: what runs them. sessions: of the review page.
+        open_page: turns on the loopback port and returns it; set by the server.
+        stopping: set when the service ends.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        roots: Sequence[Path] = (),
+        limit: int = 1,
+        idle_seconds: float | None = IDLE_SECONDS,
+    ) -> None:
+        self.home = home
+        self.token = new_token()
+        self.roots = Roots(roots)
+        self.store = JobStore(home.jobs)
+        self.runner = Runner(self.store, limit=limit)
+        self.sessions = PageSessions()
+        self.started = time.time()
+        self.idle_seconds = idle_seconds
+        self.stopping = asyncio.Event()
+        self.stop_server: Callable[[], None] = lambda: None
+        self.open_page: Callable[[], Awaitable[int]] = _no_page
+        self._touched = time.monotonic()
+        self._following = 0
+        self._warm: dict[str, WarmChild] = {}
+        self._process = psutil.Process()
+
+    def touch(self) -> None:
+        """Note that somebody has called."""
+        self._touched = time.monotonic()
+
+    def warm(self, name: str) -> WarmChild:
+        """Return the warm child of a name, a new one when there is none."""
+        return self._warm.setdefault(name, WarmChild())
+
+    async def probe(self, request: ProbeRequest) -> dict[str, Any]:
+        """Say what a plate is."""
+        source = await asyncio.to_thread(named_plate, request, self.roots)
+        facts = request.model_dump(include={"input_space", "config", "layer"})
+        facts |= {"plate": source.plate, "frames": source.frames}
+        return await self.warm("probe").ask("probe", facts, seconds=_PROBE_SECONDS)
+
+    async def plan(self, request: JobRequest) -> dict[str, Any]:
+        """Say what a job would do and need."""
+        options = await asyncio.to_thread(self.resolved, request)
+        return await self.warm("plan").ask("plan", {"options": options}, seconds=_PLAN_SECONDS)
+
+    async def recipes(self) -> dict[str, Any]:
+        """List the built-in recipes."""
+        return await self.warm("probe").ask("recipes", {}, seconds=_PROBE_SECONDS)
+
+    def resolved(self, request: JobRequest) -> dict[str, Any]:
+        """Return the options of a job as the engine takes them, their paths checked."""
+        source = named_plate(request, self.roots)
+        dropped = {"files", "label", "client", "owner_pid", "frame", "kind"}
+        facts = request.model_dump(exclude=dropped)
+        facts["plate"] = source.plate
+        facts["frames"] = request.frames or source.frames
+        facts["out"] = resolve_out(request.out, self.roots) if request.out else "restored"
+        for name in ("matte", "holdout", "defects", "decisions"):
+            if facts[name] is not None:
+                facts[name] = self.roots.resolve(facts[name], name=name)
+        if isinstance(facts["recipe"], str) and names_file(facts["recipe"]):
+            facts["recipe"] = self.roots.resolve(facts["recipe"], name="recipe")
+        return facts
+
+    async def submit(self, request: JobRequest) -> Job:
+        """Take a job and queue it."""
+        options = request.model_dump(exclude_defaults=True)
+        job = self.store.add(
+            label=request.label or str(request.recipe)[:80],
+            options=options,
+            client=request.client,
+            directory=request.out or "",
+        )
+        try:
+            job.record.argv = await asyncio.to_thread(
+                restore_arguments, request, self.roots, job.folder / "recipe.toml"
+            )
+        except BaseException:
+            self.store.forget(job)
+            raise
+        self.runner.submit(job)
+        return job
+
+    def status(self) -> Mapping[str, Any]:
+        """Return how the service is doing."""
+        with self._process.oneshot():
+            rss, threads = self._process.memory_info().rss, self._process.num_threads()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime": time.time() - self.started,
+            "jobs": self.store.counts(),
+            "rss": rss,
+            "fds": _open_files(self._process),
+            "threads": max(threads, threading.active_count()),
+            "children": sum(child.alive for child in self._warm.values()),
+            "idle_shutdown": self.idle_seconds,
+        }
+
+    def following(self, step: int) -> None:
+        """Count those who follow a job."""
+        self._following += step
+        self.touch()
+
+    async def tidy(self) -> None:
+        """Once a second: end what nobody needs any more, at last the service itself."""
+        while not self.stopping.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), 1.0)
+            for name, child in list(self._warm.items()):
+                if child.idle and time.monotonic() - child.used > _WARM_SECONDS:
+                    del self._warm[name]
+                    await child.close()
+            if self._is_idle():
+                _log.info("nobody has called for %g s: ending", self.idle_seconds)
+                self.stop_server()
+
+    def _is_idle(self) -> bool:
+        if self.idle_seconds is None or self._following or self.runner.busy:
+            return False
+        return time.monotonic() - self._touched > self.idle_seconds
+
+    async def close(self) -> None:
+        """Stop jobs after the frames in work and end all children."""
+        self.stopping.set()
+        await self.runner.close()
+        for child in self._warm.values():
+            await child.close()
+
+
+async def _no_page() -> int:
+    raise NotAllowed("this service has no page")
+
+
+def _open_files(process: psutil.Process) -> int:
+    if hasattr(process, "num_fds"):
+        return int(process.num_fds())
+    return int(process.num_handles())
