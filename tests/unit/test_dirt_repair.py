@@ -12,11 +12,8 @@ from wetgate.model.box import Box
 from wetgate.operators.base import Pixels, Provenance
 from wetgate.operators.dirt.candidates import (
     DIRTY,
-    TAPS,
     Candidate,
-    Way,
     find_candidate,
-    read,
 )
 from wetgate.operators.dirt.invent import invented
 from wetgate.operators.dirt.places import Place, make_place
@@ -35,6 +32,7 @@ from wetgate.operators.dirt.verdicts import (
     verdicts_of,
     with_verdicts,
 )
+from wetgate.operators.dirt.ways import TAPS, Way, read
 
 SIGMA = 0.01
 HOLE = Box(24, 18, 33, 26)
@@ -255,7 +253,9 @@ def test_the_hole_gets_one_frames_own_pixels() -> None:
     made = repair(place, defect_of(place, stained(here)), around(here))
     assert isinstance(made, Repaired)
     assert (made.classes == Provenance.BORROWED).all() and (made.weight == 1).all()
-    (only,) = made.candidates
+    (only,) = np.unique(made.steps).tolist()
+    assert made.main == only and made.way is not None and made.way.shift == (only, -only)
+    assert np.array_equal(made.shifts, np.tile(np.float32([only, -only]), (place.y.size, 1)))
     there = frame(only, -only, 10 + only)
     assert np.array_equal(made.values, there[place.y - only, place.x + only])
     error = made.values - here[place.y, place.x]
@@ -280,11 +280,16 @@ def test_pixels_dirty_in_one_frame_come_from_another() -> None:
     assert chosen is not None
     behind = place.x < HOLE.x0 + 2
     candidates[best] = Candidate(
-        way=chosen.way, offset=chosen.offset, error=0.5, values=chosen.values, behind=behind
+        way=chosen.way,
+        offset=chosen.offset,
+        error=0.5,
+        values=chosen.values,
+        behind=behind,
+        left=chosen.left,
     )
     made = repair(place, defect_of(place, stained(here)), candidates)
     assert isinstance(made, Repaired)
-    assert made.main == best and len(made.candidates) == 2
+    assert made.main == best and len(np.unique(made.steps)) == 2
     assert np.array_equal(made.steps == best, ~behind)
 
 
@@ -369,7 +374,7 @@ def test_invention_continues_a_slope_and_calls_itself_inferred() -> None:
     made = invented(place, defect_of(place, stained(ramp)), stained(ramp))
     np.testing.assert_allclose(made.values, ramp[place.y, place.x], atol=1e-3)
     assert (made.classes == Provenance.INFERRED).all()
-    assert not made.candidates
+    assert not made.steps.any() and not made.shifts.any() and made.way is None
 
 
 def test_recalibration_finds_the_shift_that_verdicts_were_drawn_with() -> None:

@@ -8,7 +8,8 @@ is worth the softer grain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,57 +19,28 @@ from wetgate.model.box import Box
 from wetgate.operators.base import Pixels
 from wetgate.operators.denoise.flow import FLOW_UNITS_PER_PIXEL, Flow
 from wetgate.operators.dirt.places import Place, Places
+from wetgate.operators.dirt.ways import Way, power, read, rounded
 
 REACH = 64
 """Largest displacement along each axis, px."""
 SEARCH = 3
-TAPS = 6
-"""Of the windowed sinc that reads between pixels."""
 _MOST_RIM = 480
 _LEAST = 0.3  # share of the rim that must be there and clean in the neighbor
 _BOUND = 400.0  # of a squared change: what is 20 deviations off is simply wrong
+MOST_LEFT = 0.5 * _BOUND
 _ROUGH = 3.0  # mean square left of a rim; noise leaves 2
 _PAYS = 0.6
 _FLAT = 0.35  # offsets below this share of the noise's deviation are invisible
 _SURE = 3.0
 _AFFINE_FROM = 32
 _STEPS = 3
-_GRAIN_OF_SHIFT, _GRAIN_OF_SLOPE = 64.0, 8192.0
+_EDGE = 1.5  # px between the displacements to both sides of an edge of motion
+_LEAST_PART = 12
+_FITTING = 1.5
+_COARSE = 4.0  # samples of grain that tell as much as one that is independent
 DIRTY, NEAR_DIRT = 1, 2
 
 _Float = NDArray[np.float64]
-Slope = tuple[float, float, float, float]
-_LEVEL: Slope = (0.0, 0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """Where in a neighbor the pixels of a place are found.
-
-    Attributes:
-        shift: `(x, y)` px at `center`: out(p) = there(p + shift).
-        slope: how the shift changes with px: x by x, x by y, y by x, y by y.
-        center: `(x, y)` px of the full frame, about which the slope turns.
-    """
-
-    shift: tuple[float, float]
-    slope: Slope = _LEVEL
-    center: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it leads from pixels to pixels."""
-        return (
-            float(self.shift[0]).is_integer()
-            and float(self.shift[1]).is_integer()
-            and (self.slope == _LEVEL)
-        )
-
-    def at(self, y: Places, x: Places) -> tuple[_Float, _Float]:
-        """Return the displacements `(x, y)` at pixels of the full frame."""
-        px, py = x - self.center[0], y - self.center[1]
-        a, b, c, d = self.slope
-        return self.shift[0] + a * px + b * py, self.shift[1] + c * px + d * py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +53,8 @@ class Candidate:
             perfect.
         values: `(pixels of the hole, channel)` float32, offset included.
         behind: `(pixels of the hole,)`, those that may be dirty there as well or lie outside.
+        left: of each pixel of `judged_rim`, mean square over channels in that unit squared, at
+            most `MOST_LEFT`; NaN where the neighbor does not show it.
     """
 
     way: Way
@@ -88,27 +62,7 @@ class Candidate:
     error: float
     values: NDArray[np.float32]
     behind: NDArray[np.bool_]
-
-
-def read(pixels: Pixels, region: Box, way: Way, y: Places, x: Places) -> NDArray[np.float32]:
-    """Read `(len(y), channel)` samples of a neighbor at displaced places.
-
-    Whole displacements give the samples as they are. Between pixels a windowed sinc of `TAPS`
-    reads, held within the smallest and largest of the 4 x 4 samples around, so that nothing rings.
-
-    Args:
-        pixels: the neighbor over `region`.
-        y, x: px of the full frame.
-
-    Source: Duchon, "Lanczos filtering in one and two dimensions", J. Appl. Meteorology 18 (1979).
-    """
-    dx, dy = way.at(y, x)
-    if way.is_whole:
-        height, width = pixels.shape[:2]
-        row = np.clip(y - region.y0 + int(way.shift[1]), 0, height - 1)
-        column = np.clip(x - region.x0 + int(way.shift[0]), 0, width - 1)
-        return pixels[row, column]
-    return _native.read_between(pixels, y + dy - region.y0, x + dx - region.x0, TAPS)
+    left: NDArray[np.float32]
 
 
 def find_candidate(
@@ -126,31 +80,106 @@ def find_candidate(
     Returns:
         None where there is no rim, or the neighbor's frame does not hold the place.
     """
-    y, x = place.rim_y, place.rim_x
+    y, x = judged_rim(place)
     if y.size == 0:
         return None
-    if y.size > _MOST_RIM:
-        pick = np.linspace(0, y.size - 1, _MOST_RIM).round().astype(np.intp)
-        y, x = y[pick], x[pick]
     search = _Search(place, here[y, x] / place.sigma, y, x, there, dirty)
     whole = search.best_whole(_starts(flow, y, x))
     return None if whole is None else search.finish(whole)
+
+
+def judged_rim(place: Place) -> tuple[Places, Places]:
+    """Return the pixels `(y, x)` of the rim by which candidates are judged."""
+    y, x = place.rim_y, place.rim_x
+    if y.size > _MOST_RIM:
+        pick = np.linspace(0, y.size - 1, _MOST_RIM).round().astype(np.intp)
+        y, x = y[pick], x[pick]
+    return y, x
+
+
+def find_sides(
+    place: Place,
+    here: Pixels,
+    there: Pixels,
+    dirty: NDArray[np.uint8],
+    flow: Flow | None,
+    known: Candidate | None,
+) -> tuple[Candidate, ...]:
+    """Find what a neighbor shows by parts of the rim, where all of it does not follow one motion.
+
+    The two sides of an edge of motion and the halves to each side of the hole are searched for by
+    themselves. A part that `known` fits already is passed over.
+
+    Args:
+        here, there, dirty, flow: as in `find_candidate`.
+        known: what that found.
+
+    Returns:
+        Candidates of other ways than `known`'s, each judged by all of the rim.
+    """
+    y, x = judged_rim(place)
+    if y.size == 0:
+        return ()
+    own = here[y, x] / place.sigma
+    whole = _Search(place, own, y, x, there, dirty)
+    found: dict[Way, Candidate] = {}
+    for part in _parts(flow, place, y, x):
+        if np.count_nonzero(part) < _LEAST_PART:
+            continue
+        if known is not None and _fits(known.left[part]):
+            continue
+        side = _Search(place, own[part], y[part], x[part], there, dirty)
+        best = side.best_whole(list(dict.fromkeys([*_starts(flow, y[part], x[part]), (0, 0)])))
+        made = None if best is None else side.finish(best)
+        if made is None or (known is not None and made.way == known.way):
+            continue
+        left = whole.left(made.way, made.offset)
+        if not np.isnan(left).all():
+            error = float(np.sqrt(np.nanmean(left)))
+            found.setdefault(made.way, replace(made, left=left, error=error))
+    return tuple(found.values())
+
+
+def _fits(left: NDArray[np.float32]) -> bool:
+    return bool(np.mean(np.isnan(left)) < 0.5 and np.nanmean(left) < _FITTING)
+
+
+def _parts(flow: Flow | None, place: Place, y: Places, x: Places) -> Iterator[NDArray[np.bool_]]:
+    """Yield the sides of an edge of motion that runs through a rim, then the halves of the rim."""
+    if flow is not None:
+        sides = _sides_of(_flow_at(flow, y, x))
+        if sides is not None:
+            yield from (sides, ~sides)
+    middle_x, middle_y = place.center
+    yield from (x < middle_x, x > middle_x, y < middle_y, y > middle_y)
+
+
+def _flow_at(flow: Flow, y: Places, x: Places) -> _Float:
+    rows, columns = flow.vectors.shape[:2]
+    at = np.minimum(y // flow.scale, rows - 1), np.minimum(x // flow.scale, columns - 1)
+    return np.asarray(flow.vectors[at] / float(FLOW_UNITS_PER_PIXEL))
+
+
+def _sides_of(moved: _Float) -> NDArray[np.bool_] | None:
+    """Tell which displacements are on one side of an edge of motion; None without an edge."""
+    ordered = np.sort(moved, axis=0)
+    low, high = ordered[len(moved) // 5], ordered[(4 * len(moved)) // 5]
+    axis = int(np.argmax(high - low))
+    if high[axis] - low[axis] <= _EDGE:
+        return None
+    upper = moved[:, axis] >= 0.5 * (low[axis] + high[axis])
+    return upper if upper.any() and not upper.all() else None
 
 
 def _starts(flow: Flow | None, y: Places, x: Places) -> list[tuple[int, int]]:
     """Return whole displacements to search around: the rim's flow, its two sides, none."""
     if flow is None:
         return [(0, 0)]
-    rows, columns = flow.vectors.shape[:2]
-    at = np.minimum(y // flow.scale, rows - 1), np.minimum(x // flow.scale, columns - 1)
-    moved = flow.vectors[at] / float(FLOW_UNITS_PER_PIXEL)
-    ordered = np.sort(moved, axis=0)
-    found = [ordered[len(moved) // 2]]
-    low, high = ordered[len(moved) // 5], ordered[(4 * len(moved)) // 5]
-    axis = int(np.argmax(high - low))
-    if high[axis] - low[axis] > 1.5:  # an edge of motion runs through the place
-        upper = moved[:, axis] >= 0.5 * (low[axis] + high[axis])
-        found += [np.median(moved[side], axis=0) for side in (~upper, upper) if side.any()]
+    moved = _flow_at(flow, y, x)
+    found = [np.sort(moved, axis=0)[len(moved) // 2]]
+    upper = _sides_of(moved)
+    if upper is not None:
+        found += [np.median(moved[side], axis=0) for side in (~upper, upper)]
     whole = [(int(np.rint(v[0])), int(np.rint(v[1]))) for v in found]
     return list(dict.fromkeys([*whole, (0, 0)]))
 
@@ -192,10 +221,17 @@ class _Search:
             self.there, self.dirty, self.y, self.x, self.own, self.place.sigma,
             np.array(shifts, np.int32), _LEAST, _BOUND,
         )  # fmt: skip
-        error, _, dx, dy = min(
+        ranked = [
             (float(e), abs(s[0]) + abs(s[1]), *s) for e, s in zip(errors, shifts, strict=True)
-        )
-        return (dx, dy) if np.isfinite(error) else None
+        ]
+        best = min(ranked)
+        if not np.isfinite(best[0]):
+            return None
+        # On flat ground any displacement does: one that is expected beats one that noise picks.
+        noise = 2.0 * np.sqrt(2.0 / max(self.own.size / _COARSE, 1.0))
+        within = [r for r in ranked if r[0] <= best[0] + noise and (r[2], r[3]) in starts]
+        _, _, dx, dy = min(within, default=best)
+        return dx, dy
 
     def finish(self, whole: tuple[int, int]) -> Candidate | None:
         """Refine a whole displacement and read the hole."""
@@ -207,7 +243,7 @@ class _Search:
             if way is not None and not way.is_whole:
                 between = self._measure(way)
                 # What interpolation takes from the noise must not pass for a better match.
-                left = between.square - 1.0 - _power(way.shift)
+                left = between.square - 1.0 - power(way.shift)
                 if left < _PAYS * (chosen.square - 2.0) - 0.1:
                     chosen = between
         if not np.isfinite(chosen.square):
@@ -226,7 +262,19 @@ class _Search:
             error=float(np.sqrt(chosen.square / 2.0)),
             values=values + chosen.offset if chosen.offset.any() else values,
             behind=hidden,
+            left=self.left(chosen.way, chosen.offset),
         )
+
+    def left(self, way: Way, offset: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what a way leaves of each pixel of the rim, as in `Candidate.left`."""
+        clean = self._is_clean(way)
+        there = read(self.there, self.frame, way, self.y, self.x)
+        change = self.own - (there + offset) / self.place.sigma
+        square = 0.5 * np.mean(np.minimum(change**2, _BOUND), axis=1)
+        return np.where(clean, square, np.nan).astype(np.float32)
+
+    def _is_clean(self, way: Way) -> NDArray[np.bool_]:
+        return np.asarray(self.dirty[self._places(way, self.y, self.x)] != DIRTY)
 
     def _places(self, way: Way, y: Places, x: Places) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         dx, dy = way.at(y, x)
@@ -237,7 +285,7 @@ class _Search:
 
     def _measure(self, way: Way) -> _Measured:
         none = np.zeros(len(self.place.sigma), np.float32)
-        clean = self.dirty[self._places(way, self.y, self.x)] != DIRTY
+        clean = self._is_clean(way)
         if np.count_nonzero(clean) < _LEAST * clean.size:
             return _Measured(way, float("inf"), none)
         values = read(self.there, self.frame, way, self.y[clean], self.x[clean])
@@ -249,7 +297,7 @@ class _Search:
         count = np.maximum(np.count_nonzero(inside, axis=0), 1)
         mean = (change * inside).sum(axis=0) / count
         # Grain is coarser than a pixel: neighbors tell less than their number.
-        doubt = _SURE * spread / np.sqrt(np.maximum(count / 4.0, 1.0))
+        doubt = _SURE * spread / np.sqrt(np.maximum(count / _COARSE, 1.0))
         offset = np.where(np.abs(mean) > np.maximum(doubt, _FLAT), mean, 0.0)
         square = float(np.mean(np.minimum((change - offset) ** 2, _BOUND)))
         return _Measured(way, square, (offset * self.place.sigma).astype(np.float32))
@@ -284,24 +332,7 @@ class _Search:
             slope = total[2:] if total.size > 2 else np.zeros(4)
             if np.abs(total[:2]).max() > 1.5 or np.abs(slope).max() > 0.1:
                 return None
-            way = _rounded(start, total[:2], slope)
+            way = rounded(start, total[:2], slope)
             if np.abs(step[:2]).max() < 0.02:
                 break
         return way
-
-
-def _rounded(start: Way, by: _Float, slope: _Float) -> Way:
-    """Return a way on a fixed grid, so that no last bit of a solver decides anything."""
-    moved = np.rint((np.array(start.shift) + by) * _GRAIN_OF_SHIFT) / _GRAIN_OF_SHIFT
-    a, b, c, d = (float(v) for v in np.rint(slope * _GRAIN_OF_SLOPE) / _GRAIN_OF_SLOPE)
-    return Way(shift=(float(moved[0]), float(moved[1])), slope=(a, b, c, d), center=start.center)
-
-
-def _power(shift: tuple[float, float]) -> float:
-    """Return the share of white noise that reading between pixels passes."""
-    power = 1.0
-    for t in shift:
-        x = np.arange(TAPS) - (TAPS // 2 - 1) - (t - np.floor(t))
-        kernel = np.sinc(x) * np.sinc(x / (TAPS // 2))
-        power *= float(((kernel / kernel.sum()) ** 2).sum())
-    return power

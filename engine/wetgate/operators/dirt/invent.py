@@ -44,8 +44,9 @@ def invented(place: Place, defect: Defect, picture: Pixels) -> Repaired:
         weight=used.astype(np.float32),
         classes=classes,
         steps=np.zeros(len(used), np.int32),
-        candidates={},
+        shifts=np.zeros((len(used), 2), np.float32),
         main=0,
+        way=None,
         facts={"invented": float(np.count_nonzero(used))},
     )
 

@@ -7,21 +7,25 @@ the dirt is undone instead. Where nothing fits the defect stays, and the answer 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.operators.dirt.candidates import Candidate
+from wetgate.operators.dirt.candidates import MOST_LEFT, Candidate
+from wetgate.operators.dirt.mosaic import NOBODY, lay
 from wetgate.operators.dirt.places import Place, grown
+from wetgate.operators.dirt.ways import Way
 from wetgate.operators.fixes import Provenance
 
 WORST = 2.4
-"""Largest rim error of a candidate, in deviations that two clean frames leave."""
-EXPLAINED = 0.4
-"""Share of the rim's contrast up to which a candidate may be off where three agree: fine detail
-that a displacement cannot follow hides what is left."""
+"""Rim error of a candidate, in deviations that two clean frames leave, up to which it is believed
+as it is."""
+EXPLAINED = 0.8
+"""Share of the rim's contrast up to which one may be off beyond that: what explains nothing of
+the rim shows something else."""
 ALIKE = 1.8
 """Largest difference of two candidates that show the same, in that unit, times their errors."""
 REACH_OUT = 3
@@ -32,9 +36,11 @@ _SPREAD_COUNTS = 0.5
 _LONE = 0.5
 _BETWEEN = 0.15
 _FAR = 0.05
-_NOT_WORTH = 0.6
-_LOST = 0.05
-_SHARE_CLEAN = 0.5
+_FINE = 1.4  # rim error up to which one frame serves the whole hole
+_WORTH = 0.5  # excess of a repair over the noise, share of the defect's own, up to which it pays
+_SHOWS = 0.15  # least excess of a defect over the noise
+_LOST = 0.5
+_SHARE_CLEAN = 0.02
 _UNEVEN = 1.4
 _THIN = 0.5  # least share of the picture's contrast that must come through to undo dirt
 _FEWEST_THIN = 16
@@ -58,8 +64,9 @@ class Repaired:
         weight: 0-1, share of the new value; 0 stays.
         classes: provenance; 0 stays.
         steps: frames from the defect's to the one borrowed from, 0 where nothing is borrowed.
-        candidates: by those steps.
+        shifts: `(n, 2)` px, x then y: out(p) = frame(p + shift); 0 where nothing is borrowed.
         main: the step that most pixels are borrowed from, 0 for none.
+        way: how most of those are found there; None for none.
         facts: what was measured on the way.
     """
 
@@ -67,8 +74,9 @@ class Repaired:
     weight: NDArray[np.float32]
     classes: NDArray[np.uint8]
     steps: NDArray[np.int32]
-    candidates: Mapping[int, Candidate]
+    shifts: NDArray[np.float32]
     main: int
+    way: Way | None
     facts: Mapping[str, float]
 
 
@@ -125,98 +133,195 @@ def ranked(place: Place, candidates: Mapping[int, Candidate]) -> tuple[list[int]
     return order, 1 + len(agreed[order[0]])
 
 
-def repair(place: Place, defect: Defect, offered: Mapping[int, Candidate | None]) -> Repaired | str:
+Offered = Sequence[tuple[int, Candidate]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filled:
+    """What a hole may become, and how good that is.
+
+    Attributes:
+        sources: frames from the defect's, and what they offer.
+        chosen: of these, for each pixel; `NOBODY` where none shows it.
+        expected: of each pixel, mean square that is expected to be left, in units that two clean
+            frames leave.
+        error: the root of that over the hole.
+        agreeing: frames that show the same.
+    """
+
+    sources: Offered
+    chosen: NDArray[np.intp]
+    expected: NDArray[np.float64]
+    error: float
+    agreeing: float
+
+    def values(self, otherwise: Values) -> Values:
+        """Return the pixels of the hole; `otherwise` where nobody shows them."""
+        values = otherwise.copy()
+        for i, (_, candidate) in enumerate(self.sources):
+            here = self.chosen == i
+            values[here] = candidate.values[here]
+        return values
+
+
+def repair(
+    place: Place,
+    defect: Defect,
+    offered: Mapping[int, Candidate | None],
+    sides: Callable[[int], Sequence[Candidate]] = lambda step: (),
+) -> Repaired | str:
     """Repair a defect, or say why it stays.
 
     Args:
         offered: by frames from the defect's frame; None where a neighbor has nothing.
+        sides: gives what a neighbor offers for parts of the hole; asked where no neighbor serves
+            the whole of it.
     """
-    usable = {
-        k: c
-        for k, c in offered.items()
-        if c is not None and np.mean(c.behind) <= 1.0 - _SHARE_CLEAN
-    }
-    if not usable:
-        return HIDDEN
-    order, agreeing = ranked(place, usable)
-    best = usable[order[0]]
-    limit = max(WORST, EXPLAINED * place.contrast) if agreeing >= 3 else WORST
-    if best.error > limit:
-        return ASTRAY
-    same = [k for k in order if usable[k].error <= 1.5 * max(best.error, 1.0)]
-    values, steps = _filled(usable, same)
-    known = steps != 0
     core = defect.alpha >= 1.0
+    usable = {k: c for k, c in offered.items() if c is not None and _shows(c)}
+    filled = _from_one(place, usable, core) if usable else None
+    if filled is None or not _is_good(filled, core, len(usable)):
+        more = [(k, c) for k in sorted(offered, key=lambda k: (abs(k), k)) for c in sides(k)]
+        parts = [*sorted(usable.items(), key=lambda s: (abs(s[0]), s[0])), *more]
+        parts = [(k, c) for k, c in parts if _shows(c)]
+        if len(parts) > 1:
+            laid = lay(place, parts)
+            piece = _Filled(
+                sources=parts,
+                chosen=laid.chosen,
+                expected=laid.expected,
+                error=_root(laid.expected[core]),
+                agreeing=laid.agreeing,
+            )
+            if filled is None or _worse(filled, core) > _worse(piece, core):
+                filled = piece
+    if filled is None:
+        return HIDDEN
+    known = filled.chosen != NOBODY
     if np.count_nonzero(core & ~known) > _LOST * np.count_nonzero(core):
         return HIDDEN
+    error = filled.error
+    if error > max(WORST, EXPLAINED * place.contrast):
+        return ASTRAY
+    values = filled.values(defect.source)
     unit = place.sigma * np.sqrt(2.0)
     change = (defect.source.astype(np.float64) - values) / unit
-    change[~known] = 0.0
-    defect_rms = float(np.sqrt(np.mean(change[core & known] ** 2)))
-    if best.error > _NOT_WORTH * defect_rms:
-        return POINTLESS
-    used = _reached(place, defect, change) & known
+    shown = np.minimum(change[core & known] ** 2, MOST_LEFT)
+    excess = float(np.mean(shown)) - 1.0
+    if excess < _SHOWS or error**2 - 1.0 > _WORTH * excess:
+        return ASTRAY if error > WORST else POINTLESS
+    used = _reached(place, defect, change, filled.expected) & known
     weight = used.astype(np.float32)
-    if best.error > _UNEVEN:  # the rims differ: soften the seam by a pixel
+    if error > _UNEVEN:  # the rims differ: soften the seam by a pixel
         weight = np.maximum(weight, np.float32(0.5) * (_beside(place, used) & known))
     classes = np.where(weight > 0, np.uint8(Provenance.BORROWED), np.uint8(0)).astype(np.uint8)
     facts = {
-        "rim error": round(best.error, 4),
-        "agreeing": float(agreeing),
-        "contrast": round(defect_rms, 3),
-        "rim offset": round(float(np.abs(best.offset / place.sigma).max()), 4),
+        "rim error": round(error, 4),
+        "agreeing": round(filled.agreeing, 2),
+        "contrast": round(float(np.sqrt(excess + 1.0)), 3),
     }
     undone = undo(place, defect, values, used)
+    borrows = weight > 0
     if undone is not None:
         clean, fits, share = undone
         values = np.where(fits[:, None], clean, values)
         classes[fits] = Provenance.REEXPOSED
         weight[fits] = 1.0
-        steps = np.where(fits, 0, steps)
+        borrows &= ~fits
         facts["shines through"] = round(share, 4)
-    steps = np.where(weight > 0, steps, 0)
-    borrowed = steps[steps != 0]
-    main = 0
-    if borrowed.size:
-        found, counts = np.unique(borrowed, return_counts=True)
-        main = int(min(zip(-counts, np.abs(found), found, strict=True))[2])
+    lost = int(np.count_nonzero(core & ~known))
+    if lost:
+        facts["left"] = float(lost)
+    chosen = np.where(borrows, filled.chosen, NOBODY)
     full = (weight == 1)[:, None]
     mixed = defect.source + weight[:, None] * (values - defect.source)
     return Repaired(
         values=np.where(full, values, np.where(weight[:, None] == 0, defect.source, mixed)),
         weight=weight,
         classes=classes,
-        steps=steps.astype(np.int32),
-        candidates={int(k): usable[int(k)] for k in np.unique(borrowed)},
-        main=main,
         facts=facts,
+        **_told_of(place, filled.sources, chosen, facts),
     )
 
 
-def _filled(
-    candidates: Mapping[int, Candidate], order: Sequence[int]
-) -> tuple[Values, NDArray[np.int32]]:
-    """Take every pixel from the first candidate that is clean there, and tell which."""
-    first = candidates[order[0]]
-    values = first.values.copy()
-    steps = np.where(first.behind, 0, order[0]).astype(np.int32)
-    for k in order[1:]:
-        missing = steps == 0
-        if not missing.any():
-            break
-        here = missing & ~candidates[k].behind
-        values[here] = candidates[k].values[here]
-        steps[here] = k
-    return values, steps
+def _shows(candidate: Candidate) -> bool:
+    return bool(np.mean(candidate.behind) <= 1.0 - _SHARE_CLEAN)
 
 
-def _reached(place: Place, defect: Defect, change: NDArray[np.float64]) -> Mask:
-    """Return the pixels that the defect reaches: where it was found and on while it shows."""
+def _is_good(filled: _Filled, core: Mask, frames: int) -> bool:
+    """Tell whether nothing better than one frame's picture need be looked for."""
+    whole = not (core & (filled.chosen == NOBODY)).any()
+    return filled.error <= _FINE and whole and filled.agreeing >= min(frames, 3)
+
+
+def _worse(filled: _Filled, core: Mask) -> float:
+    """Return a measure of how bad a filling is: what it leaves counts as wholly wrong."""
+    lost = float(np.mean(filled.chosen[core] == NOBODY)) if core.any() else 0.0
+    return filled.error**2 * (1.0 - lost) + MOST_LEFT * lost
+
+
+def _root(squares: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(squares)))
+
+
+def _from_one(place: Place, usable: Mapping[int, Candidate], core: Mask) -> _Filled:
+    """Take the picture of one frame, and what is dirty there from those that show the same."""
+    order, agreeing = ranked(place, usable)
+    best = usable[order[0]]
+    same = [k for k in order if usable[k].error <= 1.5 * max(best.error, 1.0)]
+    chosen = np.full(best.behind.shape, NOBODY, np.intp)
+    for i, k in enumerate(same):
+        chosen[(chosen == NOBODY) & ~usable[k].behind] = i
+    return _Filled(
+        sources=[(k, usable[k]) for k in same],
+        chosen=chosen,
+        expected=np.full(chosen.shape, max(best.error**2, 1.0)),
+        error=best.error,
+        agreeing=float(agreeing),
+    )
+
+
+class _Origins(TypedDict):
+    steps: NDArray[np.int32]
+    shifts: NDArray[np.float32]
+    main: int
+    way: Way | None
+
+
+def _told_of(
+    place: Place, sources: Offered, chosen: NDArray[np.intp], facts: dict[str, float]
+) -> _Origins:
+    """Say where every pixel is from, and of the blob where most of it is."""
+    steps = np.zeros(chosen.shape, np.int32)
+    shifts = np.zeros((chosen.size, 2), np.float32)
+    counts = [int(np.count_nonzero(chosen == i)) for i in range(len(sources))]
+    for i, (step, candidate) in enumerate(sources):
+        here = chosen == i
+        steps[here] = step
+        shifts[here] = np.stack(candidate.way.at(place.y[here], place.x[here]), axis=-1)
+    if not any(counts):
+        return _Origins(steps=steps, shifts=shifts, main=0, way=None)
+    first = max(range(len(sources)), key=lambda i: (counts[i], -i))
+    main, candidate = sources[first]
+    facts["sources"] = float(np.count_nonzero(counts))
+    facts["rim offset"] = round(float(np.abs(candidate.offset / place.sigma).max()), 4)
+    return _Origins(steps=steps, shifts=shifts, main=main, way=candidate.way)
+
+
+def _reached(
+    place: Place, defect: Defect, change: NDArray[np.float64], expected: NDArray[np.float64]
+) -> Mask:
+    """Return the pixels that the defect reaches: where it was found and on while it shows.
+
+    Args:
+        expected: mean square that the repair is expected to be off by: no defect shows by less.
+    """
     found = defect.alpha >= _SOFT
     means = change.mean(axis=1) * np.sqrt(change.shape[1])
-    shows = np.abs(means) >= _SEEN
+    least = _SEEN * np.sqrt(expected)
+    shows = np.abs(means) >= least
     if defect.polarity:
-        shows = defect.polarity * means >= _SEEN
+        shows = defect.polarity * means >= least
     hole = place.hole
     reached = np.zeros((hole.height, hole.width), np.uint8)
     may = np.zeros_like(reached)

@@ -31,13 +31,20 @@ from wetgate.operators.base import (
 from wetgate.operators.denoise.flow import Flow, FlowPicture, estimate_flow, flow_picture
 from wetgate.operators.denoise.passes import PATCH, ShotNoise
 from wetgate.operators.dirt.blobs import Blob, BlobTable, find_blobs
-from wetgate.operators.dirt.candidates import DIRTY, NEAR_DIRT, TAPS, Candidate, find_candidate
+from wetgate.operators.dirt.candidates import (
+    DIRTY,
+    NEAR_DIRT,
+    Candidate,
+    find_candidate,
+    find_sides,
+)
 from wetgate.operators.dirt.detect import CONFIDENCE, dirt_noise
 from wetgate.operators.dirt.invent import invented
 from wetgate.operators.dirt.neighbors import Likeness, compare, judge
 from wetgate.operators.dirt.places import Place, grown, make_place
 from wetgate.operators.dirt.repair import REACH_OUT, Defect, Repaired, repair
 from wetgate.operators.dirt.verdicts import Verdicts, shifted, verdicts_of
+from wetgate.operators.dirt.ways import TAPS
 
 RADIUS = 3
 """Frames either side that pixels are borrowed from."""
@@ -144,6 +151,7 @@ class PairView:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _flow: list[Flow] = field(default_factory=list)
     _found: dict[int, Candidate | None] = field(default_factory=dict)
+    _sides: dict[int, tuple[Candidate, ...]] = field(default_factory=dict)
     _likeness: list[Likeness] = field(default_factory=list)
 
     def likeness(self) -> Likeness:
@@ -156,17 +164,26 @@ class PairView:
     def candidate(self, blob: Blob) -> Candidate | None:
         """Return what the other frame shows at the place of a blob."""
         with self._lock:
-            if not self._flow:
-                self._flow.append(estimate_flow(self.here.flow_picture, self.there.flow_picture))
-            if blob.number not in self._found:
-                self._found[blob.number] = find_candidate(
-                    self.here.place(blob),
-                    self.here.picture,
-                    self.there.picture,
-                    self.there.marks,
-                    self._flow[0],
-                )
-            return self._found[blob.number]
+            return self._candidate(blob)
+
+    def sides(self, blob: Blob) -> tuple[Candidate, ...]:
+        """Return what it shows of the place of a blob at the displacements of parts of its rim."""
+        with self._lock:
+            if blob.number not in self._sides:
+                known = self._candidate(blob)
+                self._sides[blob.number] = find_sides(*self._about(blob), known)
+            return self._sides[blob.number]
+
+    def _candidate(self, blob: Blob) -> Candidate | None:
+        if blob.number not in self._found:
+            self._found[blob.number] = find_candidate(*self._about(blob))
+        return self._found[blob.number]
+
+    def _about(self, blob: Blob) -> tuple[Place, Pixels, Pixels, NDArray[np.uint8], Flow]:
+        if not self._flow:
+            self._flow.append(estimate_flow(self.here.flow_picture, self.there.flow_picture))
+        here, there = self.here, self.there
+        return here.place(blob), here.picture, there.picture, there.marks, self._flow[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +270,12 @@ class Repair:
             source=window.center[place.y - region.y0, place.x - region.x0],
             polarity=blob.polarity,
         )
-        made = repair(place, defect, {k: p.candidate(blob) for k, p in pairs.items()})
+        made = repair(
+            place,
+            defect,
+            {k: p.candidate(blob) for k, p in pairs.items()},
+            lambda k: pairs[k].sides(blob),
+        )
         if isinstance(made, str) and self.operator.invent:
             return invented(place, defect, view.picture)
         return made
@@ -339,11 +361,8 @@ class _Tile:
         self._fixes[at] = blob.number
         # How far dirt covers a px; what changed beside it, to meet it softly, shows faintly.
         self._matte[at] = np.maximum(_alpha_at(blob, place)[here], _BESIDE)
-        for step, candidate in made.candidates.items():
-            some = here & (made.steps == step)
-            dx, dy = candidate.way.at(place.y[some], place.x[some])
-            origin = np.stack([np.full(dx.shape, float(step)), dx, dy], axis=-1)
-            self._origins[place.y[some] - tile.y0, place.x[some] - tile.x0] = origin
+        self._origins[(*at, 0)] = made.steps[here]
+        self._origins[(*at, slice(1, None))] = made.shifts[here]
 
     def judged(self, notes: tuple[str, ...]) -> Judged:
         """Return the tile."""
@@ -378,9 +397,9 @@ def _applied(number: int, blob: Blob, confidence: float, place: Place, made: Rep
     changed = made.weight > 0
     y, x = place.y[changed], place.x[changed]
     offset = (0.0, 0.0)
-    if made.main:
+    if made.way is not None:
         anchor = np.array([blob.anchor[0]], np.int32), np.array([blob.anchor[1]], np.int32)
-        dx, dy = made.candidates[made.main].way.at(anchor[1], anchor[0])
+        dx, dy = made.way.at(anchor[1], anchor[0])
         offset = float(np.ravel(dx)[0]), float(np.ravel(dy)[0])
     return Fix(
         number=blob.number,
