@@ -1,0 +1,302 @@
+// The frame bridge: one frame of float32 samples in a file that two processes share.
+//
+// Layout, little-endian, header padded to one page so that samples are aligned for any reader:
+//   0 magic "WGFRAME\0"   8 version u32   12 dtype u32 (1 = float32)   16 generation u64
+//  24 nbytes u64         32 shape 4 x u64 (height, width, channel, 0)
+//  64 strides 4 x u64 (bytes)             96 zeros to 4096, then the samples, C order
+//
+// A frame being written carries generation 0; its own comes last, so that a reader of a reused
+// file sees the old frame, none, or the new one. Files are written, not mapped: a full memory
+// file system is then an error and not a dead process, and pages are not cleared before they are
+// overwritten.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#ifdef _WIN32
+#include <io.h>
+#else
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+namespace py = pybind11;
+
+namespace {
+
+using Samples = py::array_t<float, py::array::c_style>;
+
+constexpr char kMagic[8] = {'W', 'G', 'F', 'R', 'A', 'M', 'E', '\0'};
+constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kFloat32 = 1;
+constexpr std::uint64_t kOffset = 4096;
+constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 36;
+constexpr std::size_t kChunk = std::size_t{16} << 20;
+
+struct Header {
+    char magic[8];
+    std::uint32_t version;
+    std::uint32_t dtype;
+    std::uint64_t generation;
+    std::uint64_t nbytes;
+    std::uint64_t shape[4];
+    std::uint64_t strides[4];
+    char zeros[16];
+};
+static_assert(sizeof(Header) == 112, "the header is what other languages unpack");
+
+// Closes a file when it goes out of scope.
+class File {
+  public:
+    explicit File(int handle) : handle_(handle) {}
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    ~File() {
+        if (handle_ >= 0) {
+#ifdef _WIN32
+            _close(handle_);
+#else
+            ::close(handle_);
+#endif
+        }
+    }
+    int get() const { return handle_; }
+
+  private:
+    int handle_;
+};
+
+[[noreturn]] void fail(const std::string& path) {
+    PyErr_SetFromErrnoWithFilename(PyExc_OSError, path.c_str());
+    throw py::error_already_set();
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+    throw py::value_error(path + ": " + why);
+}
+
+int open_file(const std::string& path, bool fresh, bool write) {
+#ifdef _WIN32
+    int flags = _O_BINARY | _O_NOINHERIT | (write ? _O_RDWR : _O_RDONLY);
+    if (fresh) flags |= _O_CREAT | _O_EXCL;
+    return _open(path.c_str(), flags, _S_IREAD | _S_IWRITE);
+#else
+    int flags = O_CLOEXEC | O_NOFOLLOW | (write ? O_RDWR : O_RDONLY);
+    if (fresh) flags |= O_CREAT | O_EXCL;
+    return ::open(path.c_str(), flags, 0600);
+#endif
+}
+
+// Writes everything or returns false with errno set.
+bool write_all(int handle, const char* data, std::uint64_t count, std::uint64_t at) {
+    while (count > 0) {
+        const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(count, kChunk));
+#ifdef _WIN32
+        if (_lseeki64(handle, static_cast<long long>(at), SEEK_SET) < 0) return false;
+        const long long done = _write(handle, data, static_cast<unsigned>(part));
+#else
+        const ssize_t done = ::pwrite(handle, data, part, static_cast<off_t>(at));
+#endif
+        if (done < 0) {
+            if (errno == EINTR) continue;
+            return false;
+        }
+        if (done == 0) {
+            errno = ENOSPC;
+            return false;
+        }
+        data += done;
+        at += static_cast<std::uint64_t>(done);
+        count -= static_cast<std::uint64_t>(done);
+    }
+    return true;
+}
+
+bool write_frame(int handle, const Header& header, const char* samples) {
+    std::vector<char> page(kOffset, 0);
+    Header open = header;
+    open.generation = 0;
+    std::memcpy(page.data(), &open, sizeof open);
+    if (!write_all(handle, page.data(), page.size(), 0)) return false;
+    if (!write_all(handle, samples, header.nbytes, kOffset)) return false;
+    const char* generation = reinterpret_cast<const char*>(&header.generation);
+    return write_all(handle, generation, sizeof header.generation, offsetof(Header, generation));
+}
+
+Header header_of(const Samples& pixels, std::uint64_t generation) {
+    if (pixels.ndim() != 3 || pixels.size() == 0) {
+        throw py::value_error("expected samples of shape (height, width, channel), none of them 0");
+    }
+    if (generation == 0) throw py::value_error("generation 0 marks a frame that is being written");
+    Header header{};
+    std::memcpy(header.magic, kMagic, sizeof kMagic);
+    header.version = kVersion;
+    header.dtype = kFloat32;
+    header.generation = generation;
+    header.nbytes = static_cast<std::uint64_t>(pixels.nbytes());
+    if (header.nbytes > kMaxBytes) throw py::value_error("a frame of more than 64 GiB");
+    for (int axis = 0; axis < 3; ++axis) {
+        header.shape[axis] = static_cast<std::uint64_t>(pixels.shape(axis));
+        header.strides[axis] = static_cast<std::uint64_t>(pixels.strides(axis));
+    }
+    return header;
+}
+
+std::string random_name() {
+    static const char digits[] = "0123456789abcdef";
+    std::random_device source;  // getentropy, arc4random or rand_s
+    std::string name = "wetgate-";
+    for (int word = 0; word < 4; ++word) {
+        std::uint32_t bits = source();
+        for (int at = 0; at < 8; ++at, bits >>= 4) name += digits[bits & 15];
+    }
+    return name;
+}
+
+py::tuple told(const std::string& path, const Header& header) {
+    return py::make_tuple(path, kOffset, header.nbytes);
+}
+
+py::tuple frame_make(const std::string& directory, const Samples& pixels, std::uint64_t generation) {
+    const Header header = header_of(pixels, generation);
+    const std::string path = directory + "/" + random_name();
+    File file(open_file(path, true, true));
+    if (file.get() < 0) fail(path);
+    bool good = false;
+    int why = 0;
+    const char* samples = reinterpret_cast<const char*>(pixels.data());
+    {
+        py::gil_scoped_release release;
+        good = write_frame(file.get(), header, samples);
+        why = errno;
+    }
+    if (!good) {
+#ifndef _WIN32
+        ::unlink(path.c_str());
+#endif
+        errno = why;
+        fail(path);
+    }
+    return told(path, header);
+}
+
+// Refuses what is not a frame file of this user, complete, and as its header says.
+Header checked_header(int handle, const std::string& path) {
+    Header header{};
+#ifdef _WIN32
+    struct _stat64 facts {};
+    if (_fstat64(handle, &facts) != 0) fail(path);
+    if (_lseeki64(handle, 0, SEEK_SET) < 0) fail(path);
+    const long long got = _read(handle, &header, sizeof header);
+#else
+    struct stat facts {};
+    if (::fstat(handle, &facts) != 0) fail(path);
+    if (!S_ISREG(facts.st_mode)) refuse(path, "not a plain file");
+    if (facts.st_uid != ::geteuid()) refuse(path, "belongs to another user");
+    if ((facts.st_mode & 077) != 0) refuse(path, "can be read or written by others");
+    const ssize_t got = ::pread(handle, &header, sizeof header, 0);
+#endif
+    if (got < 0) fail(path);
+    if (static_cast<std::size_t>(got) != sizeof header ||
+        std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) {
+        refuse(path, "not a frame of wetgate");
+    }
+    if (header.version != kVersion) refuse(path, "a frame of another version");
+    if (header.dtype != kFloat32) refuse(path, "samples of an unknown type");
+    std::uint64_t expected = sizeof(float);
+    for (int axis = 2; axis >= 0; --axis) {
+        if (header.strides[axis] != expected) refuse(path, "strides that are not C order");
+        const std::uint64_t count = header.shape[axis];
+        // Divided, not multiplied: a product could wrap around to something that fits.
+        if (count == 0 || count > kMaxBytes / expected) refuse(path, "a shape that cannot be");
+        expected *= count;
+    }
+    if (header.nbytes != expected) refuse(path, "its shape and its size differ");
+    const std::uint64_t size = static_cast<std::uint64_t>(facts.st_size);
+    if (size < kOffset || size - kOffset < header.nbytes) refuse(path, "shorter than it says");
+    return header;
+}
+
+py::tuple frame_rewrite(const std::string& path, const Samples& pixels, std::uint64_t generation) {
+    const Header header = header_of(pixels, generation);
+    File file(open_file(path, false, true));
+    if (file.get() < 0) fail(path);
+    const Header before = checked_header(file.get(), path);
+    if (before.nbytes != header.nbytes) refuse(path, "a frame of another size");
+    if (generation <= before.generation) refuse(path, "a generation that has been");
+    bool good = false;
+    int why = 0;
+    const char* samples = reinterpret_cast<const char*>(pixels.data());
+    {
+        py::gil_scoped_release release;
+        good = write_frame(file.get(), header, samples);
+        why = errno;
+    }
+    if (!good) {
+        errno = why;
+        fail(path);
+    }
+    return told(path, header);
+}
+
+py::tuple frame_open(const std::string& path) {
+    File file(open_file(path, false, false));
+    if (file.get() < 0) fail(path);
+    const Header header = checked_header(file.get(), path);
+    if (header.generation == 0) refuse(path, "a frame that is being written");
+    const std::vector<py::ssize_t> shape = {static_cast<py::ssize_t>(header.shape[0]),
+                                            static_cast<py::ssize_t>(header.shape[1]),
+                                            static_cast<py::ssize_t>(header.shape[2])};
+#ifdef _WIN32
+    Samples pixels(shape);
+    char* into = reinterpret_cast<char*>(pixels.mutable_data());
+    if (_lseeki64(file.get(), static_cast<long long>(kOffset), SEEK_SET) < 0) fail(path);
+    for (std::uint64_t left = header.nbytes; left > 0;) {
+        const int part = static_cast<int>(std::min<std::uint64_t>(left, kChunk));
+        const int done = _read(file.get(), into, static_cast<unsigned>(part));
+        if (done <= 0) fail(path);
+        into += done;
+        left -= static_cast<std::uint64_t>(done);
+    }
+#else
+    struct Mapped {
+        void* at;
+        std::size_t size;
+    };
+    const std::size_t size = static_cast<std::size_t>(kOffset + header.nbytes);
+    void* at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+    if (at == MAP_FAILED) fail(path);
+    py::capsule owner(new Mapped{at, size}, [](void* held) {
+        auto* mapped = static_cast<Mapped*>(held);
+        ::munmap(mapped->at, mapped->size);
+        delete mapped;
+    });
+    const auto* samples = reinterpret_cast<const float*>(static_cast<const char*>(at) + kOffset);
+    py::array_t<float> pixels(shape, samples, owner);
+#endif
+    py::detail::array_proxy(pixels.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    return py::make_tuple(pixels, header.generation);
+}
+
+}  // namespace
+
+void bind_frame_bridge(py::module_& m) {
+    m.def("frame_make", &frame_make, py::arg("directory"), py::arg("pixels").noconvert(),
+          py::arg("generation"),
+          "Write a frame into a new private file of a random name; return path, offset, nbytes.");
+    m.def("frame_rewrite", &frame_rewrite, py::arg("path"), py::arg("pixels").noconvert(),
+          py::arg("generation"), "Write a frame of the same size into a file of frame_make.");
+    m.def("frame_open", &frame_open, py::arg("path"),
+          "Map a frame, read only, once all its sizes agree; return samples and generation.");
+}
