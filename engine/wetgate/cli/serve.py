@@ -65,8 +65,7 @@ def serve(
             output.event("serving", pid=os.getpid(), socket=server.socket_path, port=server.port)
             output.line(f"serving at {where}")
             if page:
-                at = await server.open_port()
-                url = f"http://127.0.0.1:{at}/review?once={service.sessions.issue_once()}"
+                url = await service.page_url()
                 output.event("page", url=url)
                 output.line(f"review page: {url}")
         await running

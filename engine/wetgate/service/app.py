@@ -18,7 +18,9 @@ from wetgate.service.discovery import API
 from wetgate.service.jobs import OVER, Job
 from wetgate.service.protocol import (
     INTERNAL,
+    AdoptRequest,
     JobRequest,
+    PageRequest,
     ProbeRequest,
     error_body,
     parse_message,
@@ -78,7 +80,7 @@ async def submit(service: Service, request: Request) -> Response:
 
 async def list_jobs(service: Service, _request: Request) -> Response:
     """List all jobs, the oldest first."""
-    return JSONResponse({"jobs": [job.record.public() for job in service.store]})
+    return JSONResponse({"jobs": service.records()})
 
 
 async def show_job(service: Service, request: Request) -> Response:
@@ -97,9 +99,7 @@ async def forget(service: Service, request: Request) -> Response:
 
 async def cancel(service: Service, request: Request) -> Response:
     """Stop a job after the frames in work; once more to stop it at once."""
-    job = _job(service, request)
-    service.runner.cancel(job)
-    return JSONResponse({"job": job.record.public()})
+    return JSONResponse({"job": service.cancel(request.path_params["id"])})
 
 
 async def resume(service: Service, request: Request) -> Response:
@@ -140,6 +140,20 @@ async def results(service: Service, request: Request) -> Response:
     return JSONResponse(await asyncio.to_thread(results_of, record))
 
 
+async def adopt(service: Service, request: Request) -> Response:
+    """List an output that was rendered elsewhere."""
+    job = await service.adopt(parse_message(AdoptRequest, await request.body()))
+    return JSONResponse({"job": job.record.public()}, 201)
+
+
+async def page(service: Service, request: Request) -> Response:
+    """Turn on the review page and return an address that opens it once."""
+    job = parse_message(PageRequest, await request.body()).job
+    if job is not None:
+        service.store.get(job)
+    return JSONResponse({"url": await service.page_url(job)})
+
+
 async def shutdown(service: Service, _request: Request) -> Response:
     """End the service; jobs stop after the frames in work and can be resumed."""
     service.stopping.set()
@@ -155,6 +169,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/plan", plan),
     ("POST", "/v1/jobs", submit),
     ("GET", "/v1/jobs", list_jobs),
+    ("POST", "/v1/jobs/adopt", adopt),
+    ("POST", "/v1/page", page),
     ("GET", "/v1/jobs/{id}", show_job),
     ("DELETE", "/v1/jobs/{id}", forget),
     ("GET", "/v1/jobs/{id}/events", events),
@@ -183,7 +199,7 @@ def make_app(service: Service, more: Any = ()) -> Guard:
             Exception: _unexpected,
         },
     )
-    return Guard(app, token=service.token, sessions=service.sessions, touch=service.touch)
+    return Guard(app, token=service.token, sessions=service.pages, touch=service.touch)
 
 
 def _bound(service: Service, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -184,8 +184,8 @@ class JobStore:
                 job.record.error = "the service ended while this job was not finished"
                 job.enter("interrupted")
 
-    def __iter__(self) -> Any:
-        return iter(self.jobs.values())
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self.jobs.values()))
 
     def get(self, name: str) -> Job:
         """Return a job; raises `NoSuchJob`."""

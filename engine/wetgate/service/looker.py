@@ -20,16 +20,14 @@ def probe(request: Mapping[str, Any]) -> dict[str, Any]:
     from wetgate.render.source import open_clip
 
     space, why = None, ""
-    facts = {k: request.get(k) for k in ("input_space", "config", "layer")}
+    plate, config, layer = request["plate"], request.get("config"), request.get("layer")
     try:
-        clip = open_clip(request["plate"], **facts)
+        clip = open_clip(plate, input_space=request.get("input_space"), config=config, layer=layer)
         space = clip.color_space
         why = clip.facts.decision.note if clip.facts.decision is not None else ""
     except ColorSpaceUnknown as error:
         why = str(error)
-        clip = open_clip(
-            request["plate"], config=facts["config"], layer=facts["layer"], must_decide=False
-        )
+        clip = open_clip(plate, config=config, layer=layer, must_decide=False)
     with clip:
         info, numbers = clip.info, clip.frames
         return {
@@ -73,10 +71,15 @@ def recipes(_request: Mapping[str, Any]) -> dict[str, Any]:
                 "name": recipe.name,
                 "summary": recipe.description,
                 "operators": [step.operator for step in recipe.steps],
+                "document": _without_nulls(recipe.document()),
             }
             for recipe in loaded
         ]
     }
+
+
+def _without_nulls(document: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in document.items() if value is not None}
 
 
 def job_options(request: Mapping[str, Any]) -> Any:
@@ -93,8 +96,15 @@ def job_options(request: Mapping[str, Any]) -> Any:
     return JobOptions(**facts)
 
 
+def page(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a question of the review page about an output."""
+    from wetgate.service.review.desk import answer_page
+
+    return answer_page(request)
+
+
 Verb = Callable[[Mapping[str, Any]], dict[str, Any]]
-VERBS: dict[str, Verb] = {"probe": probe, "plan": plan, "recipes": recipes}
+VERBS: dict[str, Verb] = {"probe": probe, "plan": plan, "recipes": recipes, "page": page}
 
 
 def answer(line: bytes) -> dict[str, Any]:

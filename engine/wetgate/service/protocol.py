@@ -104,6 +104,12 @@ class AdoptRequest(_Message):
     label: str = ""
 
 
+class PageRequest(_Message):
+    """The review page, at a job if one is named."""
+
+    job: str | None = None
+
+
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -145,6 +151,8 @@ def parse_message(model: type[_M], body: bytes) -> _M:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadRequest(f"{where}: {first['msg']}", remedy="see the service's README") from None
+    if isinstance(message, AdoptRequest):
+        check_path("directory", message.directory)
     if isinstance(message, ProbeRequest):
         for name, value in paths_of(message):
             check_path(name, value)

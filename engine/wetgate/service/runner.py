@@ -58,8 +58,11 @@ class Runner:
         job.enter("queued")
         self._start_next()
 
-    def resume(self, job: Job) -> None:
-        """Queue a job again that did not come to its end; finished frames are kept.
+    def resume(self, job: Job, *, decisions: str | None = None) -> None:
+        """Queue a job again that has ended; finished frames that would come out the same are kept.
+
+        Args:
+            decisions: a file of verdicts to obey, in the place of an earlier one.
 
         Raises:
             WrongState: it runs, waits, or was not rendered here.
@@ -70,6 +73,9 @@ class Runner:
         if not record.argv:
             raise WrongState("the job was not rendered by this service")
         kept = [a for a in record.argv if a not in ("--overwrite", "--resume")]
+        if decisions is not None:
+            kept = [a for a in kept if not a.startswith("--decisions=")]
+            kept.append(f"--decisions={decisions}")
         record.argv = [*kept, "--resume"]
         record.error = record.exit_code = record.ended = record.eta = None
         record.done, record.fraction = 0, 0.0

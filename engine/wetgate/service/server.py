@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import sys
-import time
 from asyncio.base_events import Server as Listener
 from contextlib import suppress
 from functools import partial
@@ -20,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wetgate import __version__
 from wetgate.service.app import make_app
-from wetgate.service.discovery import Discovery, Home, OnlyOne
+from wetgate.service.discovery import Discovery, OnlyOne
 from wetgate.service.security import peer_uid
 from wetgate.service.state import Service
 
@@ -91,7 +90,7 @@ class Server:
         self._only = OnlyOne(service.home)
         self._listeners: list[Listener] = []
         config = uvicorn.Config(
-            make_app(service, _page_routes(service)),  # type: ignore[arg-type]
+            make_app(service, _page_routes(service)),
             http=GuardedProtocol,
             ws="none",
             lifespan="off",

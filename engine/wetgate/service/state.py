@@ -11,15 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 
 from wetgate import __version__
-from wetgate.model.errors import NotAllowed
+from wetgate.model.errors import NotAllowed, WetgateError
 from wetgate.service.arguments import named_plate, resolve_out, restore_arguments
 from wetgate.service.discovery import Home, new_token
 from wetgate.service.jobs import Job, JobStore
-from wetgate.service.protocol import JobRequest, ProbeRequest, names_file
+from wetgate.service.protocol import AdoptRequest, JobRequest, ProbeRequest, names_file
+from wetgate.service.results import results_of
 from wetgate.service.runner import Runner
 from wetgate.service.security import PageSessions, Roots
 from wetgate.service.warm import WarmChild
@@ -38,7 +40,7 @@ class Service:
 
     Attributes:
         home: where its files are. token: its secret. roots: what requests may speak of.
-        store: the jobs. runner: what runs them. sessions: of the review page.
+        store: the jobs. runner: what runs them. pages: who may see the review page.
         open_page: turns on the loopback port and returns it; set by the server.
         stopping: set when the service ends.
     """
@@ -56,7 +58,7 @@ class Service:
         self.roots = Roots(roots)
         self.store = JobStore(home.jobs)
         self.runner = Runner(self.store, limit=limit)
-        self.sessions = PageSessions()
+        self.pages = PageSessions()
         self.started = time.time()
         self.idle_seconds = idle_seconds
         self.stopping = asyncio.Event()
@@ -125,6 +127,63 @@ class Service:
         self.runner.submit(job)
         return job
 
+    async def adopt(self, request: AdoptRequest) -> Job:
+        """List an output that was rendered elsewhere as a job that is done."""
+        from wetgate.service.review.adopt import adopted_job
+
+        directory = self.roots.resolve(request.directory, name="directory")
+        known: Job | None = next((job for job in self.store if _same_place(job, directory)), None)
+        if known is not None:
+            return known
+        facts = await asyncio.to_thread(adopted_job, directory)
+        again = JobRequest.model_validate(facts)
+        job = self.store.add(
+            label=request.label or again.label, options=facts, client="", directory=directory
+        )
+        try:
+            job.record.argv = await asyncio.to_thread(
+                restore_arguments, again, self.roots, job.folder / "recipe.toml"
+            )
+        except (WetgateError, OSError) as error:
+            # The scan may have gone; the output can be looked at without it.
+            job.note(f"cannot be rendered again: {error}")
+        found = await asyncio.to_thread(results_of, job.record)
+        job.record.done = job.record.total = len(found["frames"])
+        job.record.frames = again.frames or ""
+        job.record.pattern = Path(again.out or "").name
+        job.record.fraction, job.record.ended = 1.0, time.time()
+        report = Path(directory) / "report.html"
+        job.record.report = str(report) if report.is_file() else None
+        job.enter("done")
+        return job
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return all jobs as clients see them, the oldest first."""
+        return [job.record.public() for job in self.store]
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Return a job as clients see it; raises `NoSuchJob`."""
+        return self.store.get(name).record.public()
+
+    def cancel(self, name: str) -> dict[str, Any]:
+        """Stop a job after the frames in work; once more to stop it at once."""
+        job = self.store.get(name)
+        self.runner.cancel(job)
+        return job.record.public()
+
+    async def rerender(self, name: str, decisions: Path) -> dict[str, Any]:
+        """Render a job again under verdicts on its fixes; frames they do not touch are kept."""
+        job = self.store.get(name)
+        path = self.roots.resolve(str(decisions), name="decisions")
+        self.runner.resume(job, decisions=path)
+        return job.record.public()
+
+    async def page_url(self, job: str | None = None) -> str:
+        """Turn on the review page and return an address that opens it once."""
+        port = await self.open_page()
+        query = {"once": self.pages.issue_once(), **({"job": job} if job else {})}
+        return f"http://127.0.0.1:{port}/review?{urlencode(query)}"
+
     def status(self) -> Mapping[str, Any]:
         """Return how the service is doing."""
         with self._process.oneshot():
@@ -172,11 +231,16 @@ class Service:
             await child.close()
 
 
+def _same_place(job: Job, directory: str) -> bool:
+    return bool(job.record.directory) and os.path.realpath(
+        job.record.directory
+    ) == os.path.realpath(directory)
+
+
 async def _no_page() -> int:
     raise NotAllowed("this service has no page")
 
 
 def _open_files(process: psutil.Process) -> int:
-    if hasattr(process, "num_fds"):
-        return int(process.num_fds())
-    return int(process.num_handles())
+    count = process.num_fds if hasattr(process, "num_fds") else process.num_handles
+    return int(count())
