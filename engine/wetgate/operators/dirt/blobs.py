@@ -64,7 +64,7 @@ class Blob:
         polarity: 1 brighter than the picture, -1 darker, 0 mixed.
         confidence: 0-1, that it is a defect, by what its own frame says.
         too_large: beyond the size that may be repaired.
-        told: an infra-red channel or a map says it is a defect.
+        told: an infra-red channel or a map says that half of it or more is a defect.
         facts: what was measured of it; finite numbers.
     """
 
@@ -125,10 +125,12 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
     columns = (*looks.columns(), *population(looks, labels.shape))
     by: Literal["network", "classical"] = "network" if refined else "classical"
     sure = calibration()[f"{by} blob"](columns) if count else np.zeros(0)
+    by_map = np.bincount(labels[confidence >= TOLD], minlength=count + 1)[1:]
     blobs = []
     for k in range(count):
         box, alpha = _matte(labels, spike, looks, k)
-        told = bool(looks.confidence[k] >= TOLD)
+        # A doubtful px that adheres to what a map tells does not make that doubtful.
+        told = bool(2 * by_map[k] >= looks.area[k])
         facts = {
             name: round(float(c[k]), 5) for name, c in zip(BLOB_FEATURES, columns, strict=True)
         }
