@@ -207,12 +207,14 @@ class _Search:
     def best_whole(self, starts: list[tuple[int, int]]) -> tuple[int, int] | None:
         """Return the whole displacement that leaves least of the rim; None where none fits."""
         hole, frame = self.place.hole, self.frame
+        # Within reach, and so that some of the hole stays in the frame.
+        low_x, high_x = max(1 - hole.x1, -REACH), min(frame.x1 - 1 - hole.x0, REACH)
+        low_y, high_y = max(1 - hole.y1, -REACH), min(frame.y1 - 1 - hole.y0, REACH)
         tried = {
             (dx, dy): None
             for sx, sy in starts
-            for dy in range(sy - SEARCH, sy + SEARCH + 1)
-            for dx in range(sx - SEARCH, sx + SEARCH + 1)
-            if max(abs(dx), abs(dy)) <= REACH and not frame.intersect(hole.shifted(dx, dy)).is_empty
+            for dy in range(max(sy - SEARCH, low_y), min(sy + SEARCH, high_y) + 1)
+            for dx in range(max(sx - SEARCH, low_x), min(sx + SEARCH, high_x) + 1)
         }
         if not tried:
             return None
@@ -228,7 +230,7 @@ class _Search:
         if not np.isfinite(best[0]):
             return None
         # On flat ground any displacement does: one that is expected beats one that noise picks.
-        noise = 2.0 * np.sqrt(2.0 / max(self.own.size / _COARSE, 1.0))
+        noise = 4.0 * np.sqrt(2.0 / max(self.own.size / _COARSE, 1.0))
         within = [r for r in ranked if r[0] <= best[0] + noise and (r[2], r[3]) in starts]
         _, _, dx, dy = min(within, default=best)
         return dx, dy
