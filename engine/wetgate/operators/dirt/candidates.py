@@ -230,7 +230,7 @@ class _Search:
         if not np.isfinite(best[0]):
             return None
         # On flat ground any displacement does: one that is expected beats one that noise picks.
-        noise = 4.0 * np.sqrt(2.0 / max(self.own.size / _COARSE, 1.0))
+        noise = 5.0 * np.sqrt(2.0 / max(self.own.size / _COARSE, 1.0))
         within = [r for r in ranked if r[0] <= best[0] + noise and (r[2], r[3]) in starts]
         _, _, dx, dy = min(within, default=best)
         return dx, dy
