@@ -12,7 +12,7 @@ import typer
 from wetgate.cli.options import JsonFlag
 from wetgate.cli.output import Output
 from wetgate.cli.progress import job_view
-from wetgate.model.errors import UsageError
+from wetgate.model.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
     from wetgate.render.fixes.replayed import Replayed
@@ -123,17 +123,54 @@ def review(
         int, typer.Option("--most", min=1, help="How many fixes, the most doubtful ones.")
     ] = 400,
     source: Source = None,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Show the shot in a browser of this machine instead: frames, wipe, scopes, fixes.",
+        ),
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Write one offline page of all fixes with crops, the most doubtful first, to judge them."""
     from wetgate.render.reporting.review import write_review
 
     output = Output(json=json)
+    if open_:
+        _open_page(directory, output, offline=(out, decisions, source))
+        return
     page, data = write_review(directory, out, plate=source, decisions=decisions, most=most)
     output.event("reviewed", page=page, shown=len(data.cards), total=data.total)
     for text in data.trouble:
         output.warn(text)
     output.line(f"{len(data.cards)} of {data.total} fixes: {page}")
+
+
+def _open_page(directory: Path, output: Output, *, offline: tuple[object, ...]) -> None:
+    """Bring an output to the service's page and a browser to the page."""
+    from wetgate.render.fixes.restored import open_restored
+    from wetgate.service.discovery import Home
+    from wetgate.service.local import call_service, start_service
+
+    if any(value is not None for value in offline):
+        raise UsageError(
+            "--out, --decisions and --source are of the offline page", expected="--open"
+        )
+    open_restored(directory)  # refuses what is no output before a service is started for it
+    home = Home.of_user()
+    home.prepare()
+    start_service(home)
+    place = str(directory.absolute())
+    adopted = call_service(home, "POST", "/v1/jobs/adopt", {"directory": place})
+    job = adopted["job"]["id"] if adopted is not None else None
+    told = call_service(home, "POST", "/v1/page", {"job": job})
+    if told is None:
+        raise ServiceError("the service has gone", remedy=f"see {home.log}")
+    url = str(told["url"])
+    shown = not output.json and typer.launch(url) == 0
+    output.event("page", url=url, job=job)
+    opened = "opened in a browser" if shown else "open in a browser of this machine"
+    output.line(f"{opened}, good once for two minutes: {url}")
 
 
 def decide(

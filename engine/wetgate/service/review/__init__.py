@@ -1,0 +1,1 @@
+"""The review page: an output shown, judged and rendered again in a browser on this machine."""
