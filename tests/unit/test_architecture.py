@@ -30,6 +30,7 @@ RANK = {
     "importers": 3,
     "render": 4,
     "farm": 5,
+    "install": 5,
     "service": 5,
     "train": 5,
     "bench": 5,
@@ -37,7 +38,8 @@ RANK = {
     "plugins": 6,
 }
 # Equals that may meet: an operator runs its network in a session of a backend.
-ALLOWED_EQUALS = {("operators", "backends")}
+# `python -m wetgate.install` is nothing but the verb of the command line.
+ALLOWED_EQUALS = {("operators", "backends"), ("install", "cli")}
 # What anyone may take from the top: facts, not machinery.
 OPEN_NAMES = {"__version__", "_native"}
 

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from wetgate.cli import bench, fixes, inspect, jobs, models, recipes, serve, simulate, train
+from wetgate.cli import (
+    bench,
+    fixes,
+    inspect,
+    install,
+    jobs,
+    models,
+    recipes,
+    serve,
+    simulate,
+    train,
+)
 from wetgate.cli.output import Output
 from wetgate.model.errors import Cancelled, OutOfMemory, WetgateError
 
@@ -57,6 +68,7 @@ app.add_typer(recipes.app, name="recipes")
 app.add_typer(models.app, name="models")
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
+app.add_typer(install.app, name="install")
 app.command("serve")(serve.serve)
 app.command("status")(serve.status)
 

@@ -30,6 +30,9 @@ BUILT_IN = (
 )
 """Shown until the engine has told its own list."""
 
+START_SECONDS = 60.0
+"""A machine that is busy with other work takes its time to start a program."""
+
 FILE = "FILE"
 _recipes = []
 _items = []
@@ -118,7 +121,7 @@ def connector(prefs):
 
     def connect():
         client = wetgate_client.Client(executable=path)
-        client.connect(start=True)
+        client.connect(start=True, wait=START_SECONDS)
         return client
 
     return connect

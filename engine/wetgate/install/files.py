@@ -1,0 +1,134 @@
+"""Put files into a folder with a record of them, and remove what the record names, no more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wetgate.model.errors import OutputError, UsageError
+
+RECORD = "installed.json"
+_SCHEMA = "wetgate.installed/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What an uninstall did.
+
+    Attributes:
+        files: that were removed. kept: that are not ours, or were changed since; they stay.
+        enabled: whether the install had switched the add-on on.
+    """
+
+    files: int
+    kept: tuple[str, ...]
+    enabled: bool
+
+
+def put_files(folder: Path, files: Mapping[str, bytes], *, enabled: bool = False) -> None:
+    """Write files and a record of them; those of an earlier install go first.
+
+    Raises:
+        UsageError: when the folder holds something that no install has written.
+        OutputError: when it cannot be written.
+    """
+    if folder.is_symlink():
+        raise UsageError("is a link", path=folder, remedy="remove it: it is a developer's own")
+    if folder.exists():
+        if not (folder / RECORD).is_file():
+            raise UsageError(
+                "is there and was not written by `wetgate install`",
+                path=folder,
+                remedy="remove the add-on in Blender first",
+            )
+        gone = remove_files(folder)
+        if gone.kept:
+            raise UsageError(
+                f"holds files that were changed since: {', '.join(gone.kept[:3])}",
+                path=folder,
+                remedy="move them away first",
+            )
+    record = {
+        "schema": _SCHEMA,
+        "enabled": enabled,
+        "files": {name: _digest(data) for name, data in sorted(files.items())},
+    }
+    try:
+        for name, data in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", path=folder) from error
+
+
+def note_enabled(folder: Path) -> None:
+    """Note that the install has switched the add-on on, so that the uninstall may undo it."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    text = json.dumps({**record, "enabled": True}, indent=1)
+    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def was_enabled(folder: Path) -> bool:
+    """Whether the install that wrote a folder has switched the add-on on."""
+    return bool(_record(folder).get("enabled"))
+
+
+def remove_files(folder: Path) -> Removed:
+    """Remove what the record names and what Python has compiled of it.
+
+    Raises:
+        UsageError: when there is no record. OutputError: when something cannot be removed.
+    """
+    record = _record(folder)
+    kept, count = [], 0
+    try:
+        for name, digest in record["files"].items():
+            path = folder / name
+            if not path.is_file():
+                continue
+            if _digest(path.read_bytes()) != digest:
+                kept.append(name)
+                continue
+            path.unlink()
+            count += 1
+        (folder / RECORD).unlink()
+        for cache in folder.rglob("__pycache__"):
+            shutil.rmtree(cache)
+        for path, _, _ in os.walk(folder, topdown=False):
+            if not os.listdir(path):
+                os.rmdir(path)
+    except OSError as error:
+        raise OutputError(f"cannot be removed: {error.strerror}", path=folder) from error
+    if folder.exists():
+        others = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        kept = sorted({*kept, *others})
+    return Removed(files=count, kept=tuple(kept), enabled=bool(record.get("enabled")))
+
+
+def _record(folder: Path) -> dict[str, object]:
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "no install of wetgate is on record", path=folder, expected=f"{RECORD} in it"
+        ) from error
+    files = record.get("files") if isinstance(record, dict) else None
+    names_stay_inside = isinstance(files, dict) and all(
+        isinstance(name, str) and not os.path.isabs(name) and ".." not in Path(name).parts
+        for name in files
+    )
+    if not names_stay_inside or record.get("schema") != _SCHEMA:
+        raise UsageError("the record is damaged", path=path, remedy="remove the folder by hand")
+    return {**record, "files": files}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
