@@ -57,6 +57,11 @@ def obtain_analysis(
     return decide(measured, job.decisions, job.operators)
 
 
+def measure_clip(job: Job, workers: Workers, beside: Beside | None) -> ClipAnalysis:
+    """Measure the clip of a job, whatever there is already; leaves no file."""
+    return _analyse(job, workers, beside, None, lambda _event: None, None)
+
+
 def _obtain(
     job: Job,
     workers: Workers,

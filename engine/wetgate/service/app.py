@@ -21,7 +21,9 @@ from wetgate.service.protocol import (
     AdoptRequest,
     JobRequest,
     PageRequest,
+    PreviewRequest,
     ProbeRequest,
+    ReleaseRequest,
     error_body,
     parse_message,
     status_of,
@@ -140,6 +142,24 @@ async def results(service: Service, request: Request) -> Response:
     return JSONResponse(await asyncio.to_thread(results_of, record))
 
 
+async def thumbnail(service: Service, request: Request) -> Response:
+    """Show a frame of a job, small."""
+    kind = request.query_params.get("kind", "restored")
+    name, frame = request.path_params["id"], _number(request, "frame")
+    return Response(await service.thumbnail(name, frame, kind), media_type="image/png")
+
+
+async def preview(service: Service, request: Request) -> Response:
+    """Make one frame of a job, now, and tell where it can be mapped."""
+    return JSONResponse(await service.preview(parse_message(PreviewRequest, await request.body())))
+
+
+async def release(service: Service, request: Request) -> Response:
+    """Take a preview back that is looked at no more."""
+    service.segments.release(parse_message(ReleaseRequest, await request.body()).file)
+    return JSONResponse({"released": True})
+
+
 async def adopt(service: Service, request: Request) -> Response:
     """List an output that was rendered elsewhere."""
     job = await service.adopt(parse_message(AdoptRequest, await request.body()))
@@ -178,6 +198,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v1/jobs/{id}/results", results),
     ("POST", "/v1/jobs/{id}/cancel", cancel),
     ("POST", "/v1/jobs/{id}/resume", resume),
+    ("GET", "/v1/jobs/{id}/thumbnail", thumbnail),
+    ("POST", "/v1/preview", preview),
+    ("POST", "/v1/preview/release", release),
     ("POST", "/v1/shutdown", shutdown),
 )
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from wetgate.service.discovery import private_directory
 State = Literal["queued", "running", "cancelling", "cancelled", "done", "failed", "interrupted"]
 OVER: frozenset[str] = frozenset({"cancelled", "done", "failed", "interrupted"})
 HEARTBEAT_SECONDS = 1.0
+_LINES_AT_ONCE = 1000
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
@@ -132,9 +134,11 @@ class Job:
         position = 0
         while True:
             changed, ended = self.changed, self.record.state in OVER
-            for line, position in _lines_from(self.events_path, position):
-                if _number_of(line) > after:
-                    yield line
+            while lines := _lines_from(self.events_path, position):
+                position += sum(map(len, lines))
+                for line in lines:
+                    if _number_of(line) > after:
+                        yield line
             if ended or stopping.is_set():
                 return
             try:
@@ -144,17 +148,12 @@ class Job:
                 yield (json.dumps(beat) + "\n").encode()
 
 
-def _lines_from(path: Path, position: int) -> list[tuple[bytes, int]]:
-    """Return up to a thousand whole lines behind a position, with the position behind each."""
-    found: list[tuple[bytes, int]] = []
+def _lines_from(path: Path, position: int) -> list[bytes]:
+    """Return the next whole lines behind a position, at most a thousand."""
     with suppress(FileNotFoundError), open(path, "rb") as file:
         file.seek(position)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            position += len(line)
-            found.append((line, position))
-    return found
+        return [line for line in islice(file, _LINES_AT_ONCE) if line.endswith(b"\n")]
+    return []
 
 
 def _number_of(line: bytes) -> int:
@@ -237,6 +236,6 @@ def _load(folder: Path) -> Job | None:
     if record.id != folder.name:
         return None
     job = Job(record, folder)
-    lines = _lines_from(job.events_path, 0)
-    job.count = max((_number_of(line) for line, _ in lines), default=0)
+    with suppress(FileNotFoundError), open(job.events_path, "rb") as file:
+        job.count = max(map(_number_of, file), default=0)
     return job

@@ -78,7 +78,7 @@ def start_service(home: Home) -> None:
         flags = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(
-        [sys.executable, "-m", "wetgate", "serve"],
+        [sys.executable, "-m", "wetgate.cli", "serve"],
         stdin=nothing,
         stdout=nothing,
         stderr=nothing,

@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wetgate.model.errors import ServiceError, WetgateError
 from wetgate.model.units import parse_bytes
 from wetgate.service.protocol import error_body
+
+if TYPE_CHECKING:
+    from wetgate.service.previewing import PreviewDesk
 
 
 def probe(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +106,28 @@ def page(request: Mapping[str, Any]) -> dict[str, Any]:
     return answer_page(request)
 
 
+_desk: PreviewDesk | None = None
+"""Holds a job open between previews; this process does nothing else."""
+
+
+def preview(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Put one frame of a job where a host can map it."""
+    global _desk
+    if _desk is None:
+        from wetgate.service.previewing import PreviewDesk
+
+        _desk = PreviewDesk()
+    return _desk.answer(request, job_options(request))
+
+
 Verb = Callable[[Mapping[str, Any]], dict[str, Any]]
-VERBS: dict[str, Verb] = {"probe": probe, "plan": plan, "recipes": recipes, "page": page}
+VERBS: dict[str, Verb] = {
+    "probe": probe,
+    "plan": plan,
+    "recipes": recipes,
+    "preview": preview,
+    "page": page,
+}
 
 
 def answer(line: bytes) -> dict[str, Any]:
@@ -125,9 +148,15 @@ def main() -> None:
     # Libraries may write to stdout; the answers go where it was.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    for line in sys.stdin.buffer:
-        out.write(json.dumps(answer(line)).encode() + b"\n")
-        out.flush()
+    try:
+        for line in sys.stdin.buffer:
+            out.write(json.dumps(answer(line)).encode() + b"\n")
+            out.flush()
+    except BrokenPipeError:
+        pass  # the service is dead; its files are removed all the same
+    finally:
+        if _desk is not None:
+            _desk.close()
 
 
 if __name__ == "__main__":

@@ -143,11 +143,11 @@ class Runner:
         record = job.record
         command = [sys.executable, "-m", CHILD, "restore", *record.argv, "--json"]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE_LIMIT, **_apart()
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE_LIMIT, **apart()
         )
         self._running[record.id] = (self._running[record.id][0], process)
         record.started, record.stage = time.time(), "planning"
-        record.pid, record.pid_started = process.pid, _started(process.pid)
+        record.pid, record.pid_started = process.pid, started_at(process.pid)
         job.note("wetgate restore " + " ".join(record.argv))
         job.enter("running")
         last = _Last()
@@ -269,14 +269,15 @@ async def _wait_for_leftover(job: Job) -> None:
     pid, started = job.record.pid, job.record.pid_started
     until = time.monotonic() + _LEFTOVER_SECONDS
     while pid is not None and started is not None and time.monotonic() < until:
-        now = _started(pid)
+        now = started_at(pid)
         if now is None or abs(now - started) > _START_SLACK_SECONDS:
             break
         await asyncio.sleep(0.1)
     job.record.pid = job.record.pid_started = None
 
 
-def _started(pid: int) -> float | None:
+def started_at(pid: int) -> float | None:
+    """Return when a process started, seconds since the epoch; None when it does not run."""
     try:
         return psutil.Process(pid).create_time()
     except psutil.Error:
@@ -288,7 +289,7 @@ def _close_input(process: Process | None) -> None:
         process.stdin.close()
 
 
-def _apart() -> dict[str, Any]:
+def apart() -> dict[str, Any]:
     """Return what keeps an interrupt at the service's terminal from its children."""
     if sys.platform == "win32":
         import subprocess

@@ -40,7 +40,7 @@ PAGE_HEADER = "x-wetgate-page"
 _NONCE = re.compile(r"[0-9a-f]{16,128}")
 _ONCE_SECONDS = 120.0
 _SESSION_SECONDS = 12 * 3600.0
-_PAGE_PREFIXES = ("/review", "/v1/page")
+_PAGE_PREFIXES = ("/review/", "/v1/page/")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -227,7 +227,7 @@ class Guard:
         if len(host) != 1 or host[0] not in own:
             raise NotAllowed(f"the Host {', '.join(host) or 'nobody'} is not this service")
         path = request.url.path if not request.scope.get("path") else request.scope["path"]
-        is_page = any(path == p or path.startswith(p + "/") for p in _PAGE_PREFIXES)
+        is_page = path == "/review" or path.startswith(_PAGE_PREFIXES)
         self._check_origin(request, is_page, host[0])
         changes = request.method not in ("GET", "HEAD")
         if is_page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 import threading
@@ -20,7 +21,14 @@ from wetgate.model.errors import NotAllowed, WetgateError
 from wetgate.service.arguments import named_plate, resolve_out, restore_arguments
 from wetgate.service.discovery import Home, new_token
 from wetgate.service.jobs import Job, JobStore
-from wetgate.service.protocol import AdoptRequest, JobRequest, ProbeRequest, names_file
+from wetgate.service.preview import Segments
+from wetgate.service.protocol import (
+    AdoptRequest,
+    JobRequest,
+    PreviewRequest,
+    ProbeRequest,
+    names_file,
+)
 from wetgate.service.results import results_of
 from wetgate.service.runner import Runner
 from wetgate.service.security import PageSessions, Roots
@@ -31,6 +39,8 @@ _log = logging.getLogger(__name__)
 IDLE_SECONDS = 30 * 60.0
 _WARM_SECONDS = 120.0
 """How long a warm child is kept that nobody asks."""
+_PREVIEW = "preview"
+_THUMBNAIL_WIDTH = 256
 _PROBE_SECONDS = 60.0
 _PLAN_SECONDS = 600.0
 
@@ -59,6 +69,7 @@ class Service:
         self.store = JobStore(home.jobs)
         self.runner = Runner(self.store, limit=limit)
         self.pages = PageSessions()
+        self.segments = Segments(home)
         self.started = time.time()
         self.idle_seconds = idle_seconds
         self.stopping = asyncio.Event()
@@ -89,6 +100,33 @@ class Service:
         options = await asyncio.to_thread(self.resolved, request)
         return await self.warm("plan").ask("plan", {"options": options}, seconds=_PLAN_SECONDS)
 
+    async def preview(self, request: PreviewRequest) -> dict[str, Any]:
+        """Make one frame of a job, now, and tell where it can be mapped."""
+        options = await asyncio.to_thread(self.resolved, request)
+        facts = {
+            "options": options,
+            "frame": request.frame,
+            "kind": request.kind,
+            "directory": str(self.segments.directory),
+        }
+        with self.segments.spares() as spares:
+            facts["free"] = [spare.facts() for spare in spares]
+            told = await self.warm(_PREVIEW).ask("preview", facts, seconds=_PLAN_SECONDS)
+            self.segments.add(told, request.owner_pid)
+        return told
+
+    async def thumbnail(self, name: str, frame: int, kind: str) -> bytes:
+        """Return a small PNG of a frame of a job."""
+        facts = {
+            "ask": "view",
+            "directory": self.store.get(name).record.directory,
+            "number": frame,
+            "kind": kind,
+            "width": _THUMBNAIL_WIDTH,
+        }
+        told = await self.warm("page").ask("page", facts, seconds=_PROBE_SECONDS)
+        return base64.b64decode(told["png"])
+
     async def recipes(self) -> dict[str, Any]:
         """List the built-in recipes."""
         return await self.warm("probe").ask("recipes", {}, seconds=_PROBE_SECONDS)
@@ -100,7 +138,8 @@ class Service:
         facts = request.model_dump(exclude=dropped)
         facts["plate"] = source.plate
         facts["frames"] = request.frames or source.frames
-        facts["out"] = resolve_out(request.out, self.roots) if request.out else "restored"
+        beside = os.path.join(os.path.dirname(source.plate), "restored")
+        facts["out"] = resolve_out(request.out, self.roots) if request.out else beside
         for name in ("matte", "holdout", "defects", "decisions"):
             if facts[name] is not None:
                 facts[name] = self.roots.resolve(facts[name], name=name)
@@ -210,7 +249,10 @@ class Service:
         while not self.stopping.is_set():
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), 1.0)
+            self.segments.sweep()
             for name, child in list(self._warm.items()):
+                if name == _PREVIEW and self.segments.in_use:
+                    continue  # it removes its files when it ends
                 if child.idle and time.monotonic() - child.used > _WARM_SECONDS:
                     del self._warm[name]
                     await child.close()
@@ -229,6 +271,7 @@ class Service:
         await self.runner.close()
         for child in self._warm.values():
             await child.close()
+        self.segments.close()
 
 
 def _same_place(job: Job, directory: str) -> bool:
@@ -242,5 +285,5 @@ async def _no_page() -> int:
 
 
 def _open_files(process: psutil.Process) -> int:
-    count = process.num_fds if hasattr(process, "num_fds") else process.num_handles
-    return int(count())
+    name = "num_fds" if hasattr(process, "num_fds") else "num_handles"
+    return int(getattr(process, name)())

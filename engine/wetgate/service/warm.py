@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from wetgate.service.protocol import ToldError
-from wetgate.service.runner import _apart
+from wetgate.service.runner import apart
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class WarmChild:
                 stdout=PIPE,
                 stderr=PIPE,
                 limit=_ANSWER_LIMIT,
-                **_apart(),
+                **apart(),
             )
             self._errors = asyncio.ensure_future(_log_errors(self._process))
         return self._process
