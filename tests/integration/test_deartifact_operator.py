@@ -16,10 +16,11 @@ from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError, RecipeError
 from wetgate.operators.base import Judged, Provenance, SourceFacts, Window
 from wetgate.operators.deartifact.classical import Planes, to_planes
-from wetgate.operators.deartifact.net import INPUTS, NOTE, OUTPUTS, NetChoice
+from wetgate.operators.deartifact import net
+from wetgate.operators.deartifact.net import INPUTS, OUTPUTS, NetChoice
 from wetgate.operators.deartifact.operator import DeartifactOperator, report
 from wetgate.operators.registry import make_operator
-from wetgate.operators.verbs import assert_footprint_honest, run_operator
+from wetgate.operators.verbs import assert_footprint_honest, judge_operator, run_operator
 from wetgate.simulate.camera import CameraSpec, Layer, photograph, view_of
 
 Frames = dict[int, NDArray[np.float32]]
@@ -120,7 +121,7 @@ def test_the_classical_step_keeps_to_its_footprint(coded: Frames, abrupt: float)
 def test_the_network_step_keeps_to_its_footprint(coded: Frames, tmp_path: Path) -> None:
     operator = _with_net(tmp_path)
     assert operator.spec.provenance is Provenance.INFERRED
-    assert operator.spec.footprint.temporal_radius == 2
+    assert operator.spec.footprint.temporal_radius == 1
     analysis = _told(coded)
     assert_footprint_honest(operator, coded, 1004, facts=_facts(), analysis=analysis)
     changed = run_operator(operator, coded, 1004, facts=_facts(), analysis=analysis)
@@ -215,30 +216,59 @@ def test_the_report_says_what_became_of_a_shot(coded: Frames) -> None:
 def test_a_network_that_is_held_back_says_where(
     coded: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = _with_net(tmp_path).stages[1]
+    (stage,) = _with_net(tmp_path).stages
+    (classical,) = CLASSICAL.stages
     box = Box(0, 0, WIDTH, HEIGHT)
     region = box.grown(stage.footprint.halo)
     rows, columns = box.within(region)
-    base = np.zeros((region.height, region.width, 3), np.float32)
-    base[rows, columns] = coded[1004]
+    seen = np.zeros((region.height, region.width, 3), np.float32)
+    seen[rows, columns] = coded[1004]
 
-    def run(choice: NetChoice, planes: Planes, inner: Box, unit: float = 1.0) -> object:
+    def run(
+        choice: NetChoice, planes: Planes, inner: Box, offset: tuple[int, int], unit: float
+    ) -> object:
         change = np.full((3, *planes.shape[1:]), 0.5, np.float32)
         left = box.within(inner)[1].start
-        change[:, :, left : left + 48] = 3.5
+        change[:, :, left : left + 48] = net.REFUSED + 0.5
         return change, ()
 
     monkeypatch.setattr("wetgate.operators.deartifact.net.run", run)
     window = Window(
-        number=1004, pixels=(base,) * 3, previous=(base,) * 3, valid=(False, True, False),
+        number=1004, pixels=(seen,) * 3, previous=(), valid=(False, True, False),
         pairs=(None,) * 3, region=region, tile=box, frame=box,
     )  # fmt: skip
     done = stage(window, _told(coded), _facts())
-    assert isinstance(done, Judged) and done.classes is not None and NOTE in done.notes
+    twin = classical(window, _told(coded), _facts())
+    assert isinstance(done, Judged) and isinstance(twin, Judged)
+    assert done.classes is not None and net.NOTE in done.notes
     held = done.classes == Provenance.FILTERED
-    same = (done.pixels == coded[1004]).all(axis=2)
+    same = (done.pixels == twin.pixels).all(axis=2)
     np.testing.assert_array_equal(held, same)
     assert held[:, 4:40].all() and not held[:, 60:].any()
+
+
+def test_without_a_grid_on_whole_pixels_no_network_runs(coded: Frames, tmp_path: Path) -> None:
+    analysis = {**_told(coded), "period": 10.96}
+    done = judge_operator(_with_net(tmp_path), coded, 1004, facts=_facts(), analysis=analysis)
+    twin = run_operator(CLASSICAL, coded, 1004, facts=_facts(), analysis=analysis)
+    np.testing.assert_array_equal(done.pixels, twin)
+    assert done.classes is not None and (done.classes == Provenance.FILTERED).all()
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (3, 6)])
+def test_the_networks_strides_follow_the_blocks(
+    coded: Frames, tmp_path: Path, offset: tuple[int, int]
+) -> None:
+    """A crop of the frame whose blocks start elsewhere gets the same, away from the rims."""
+    operator = _with_net(tmp_path)
+    one = {1004: coded[1004]}
+    want = run_operator(operator, one, 1004, facts=_facts(), analysis=_told(coded))
+    y, x = (-offset[1]) % 8, (-offset[0]) % 8
+    part = {1004: np.ascontiguousarray(coded[1004][y:, x:])}
+    facts = _facts(size=(WIDTH - x, HEIGHT - y))
+    analysis = {**_told(coded), "offset": list(offset)}
+    got = run_operator(operator, part, 1004, facts=facts, analysis=analysis)
+    np.testing.assert_allclose(got[56:-56, 56:-56], want[y:, x:][56:-56, 56:-56], atol=1e-6)
 
 
 def test_a_grid_that_is_told_is_believed() -> None:

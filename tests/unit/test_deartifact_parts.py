@@ -14,9 +14,11 @@ from wetgate.operators.deartifact.borders import Evening, even_borders
 from wetgate.operators.deartifact.classical import (
     change_to_pixels,
     mosquito_share,
+    restore,
     strength_for,
     to_planes,
 )
+from wetgate.operators.deartifact.coding import Coding
 from wetgate.operators.deartifact.grid import block_basis, find_grid, grid_at, traces
 from wetgate.operators.deartifact.quality import (
     MOST,
@@ -329,49 +331,88 @@ def test_mosquito_noise_is_looked_for_in_flat_places_near_edges() -> None:
     assert share[30, 20] == 0.0 and share[30, 80] == 0.0  # far away
 
 
-def _window(source: list[NDArray[np.float32]], base: list[NDArray[np.float32]]) -> Window:
-    box = Box(0, 0, source[0].shape[1], source[0].shape[0])
+def _window(source: NDArray[np.float32]) -> Window:
+    box = Box(0, 0, source.shape[1], source.shape[0])
     return Window(
-        number=2, pixels=tuple(source), previous=tuple(base), valid=(False, True, False),
+        number=2, pixels=(source,) * 3, previous=(), valid=(False, True, False),
         pairs=(None, None, None), region=box, tile=box, frame=box,
     )  # fmt: skip
+
+
+def _coding(offset: tuple[int, int] = (0, 0)) -> Coding:
+    return Coding(error=0.02, abrupt=0.7, step=2.5, offset=offset)
 
 
 def test_what_the_network_sees() -> None:
     rng = np.random.default_rng(9)
     source = rng.random((24, 32, 3)).astype(np.float32)
-    base = (source + rng.normal(0, 0.01, source.shape)).astype(np.float32)
-    planes = net.net_planes(_window([source] * 3, [base] * 3), 0.02, (3, 0))
+    base = to_planes((source + rng.normal(0, 0.01, source.shape)).astype(np.float32))
+    shrunk = (base[0] + rng.normal(0, 0.01, (len(net.DROPS), 24, 32))).astype(np.float32)
+    planes = net.net_planes(_window(source), base, shrunk, _coding((3, 0)))
     assert planes.shape == (len(net.INPUTS), 24, 32)
-    luma = source @ np.array([0.299, 0.587, 0.114]) - base @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(planes[0], luma / 0.02, atol=1e-4)
+    luma = source @ np.array([0.299, 0.587, 0.114])
+    kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
+    around = sum(
+        kernel[j, i] * np.pad(base[0], 2, mode="edge")[j : j + 24, i : i + 32]
+        for j in range(5)
+        for i in range(5)
+    )
+    limited = np.clip((base[0] - around) / 0.04, -4, 4)
+    np.testing.assert_allclose(planes[1], limited, atol=1e-4)
+    np.testing.assert_allclose(planes[2], (luma - base[0]) / 0.04, atol=1e-4)
     # Neighbors that are not there show what the center shows.
-    np.testing.assert_array_equal(planes[1], planes[0])
-    np.testing.assert_array_equal(planes[2], planes[0])
-    assert planes[8, 0, 0] == pytest.approx(0.5 * np.log2(255 * 0.02))
-    columns = planes[9, 0].astype(bool)
-    assert np.flatnonzero(columns).tolist() == [2, 3, 10, 11, 18, 19, 26, 27]
-    rows = planes[10, :, 0].astype(bool)
-    assert np.flatnonzero(rows).tolist() == [0, 7, 8, 15, 16, 23]
+    np.testing.assert_array_equal(planes[3], planes[2])
+    np.testing.assert_array_equal(planes[4], planes[2])
+    np.testing.assert_allclose(planes[5:10], (shrunk - base[0]) / 0.04, atol=1e-4)
+    np.testing.assert_allclose(planes[12:14], (to_planes(source)[1:] - base[1:]) / 0.04, atol=1e-4)
+    assert planes[14, 0, 0] == pytest.approx(0.5 * np.log2(255 * 0.02))
+    assert planes[15, 0, 0] == pytest.approx(0.5 * np.log2(1 + 255 * 0.05))
+    assert planes[16, 0, 0] == pytest.approx(0.7)
+    rim = planes[17, 0] == 0.5
+    assert np.flatnonzero(rim).tolist() == [2, 3, 10, 11, 18, 19, 26, 27]
+    middle = planes[18, :, 0] < -0.35
+    assert np.flatnonzero(middle).tolist() == [3, 4, 11, 12, 19, 20]
 
 
 def test_gray_frames_have_no_color_for_the_network() -> None:
     gray = np.random.default_rng(10).random((16, 16, 1)).astype(np.float32)
-    planes = net.net_planes(_window([gray] * 3, [gray] * 3), 0.02, (0, 0))
-    assert not planes[4:8].any()
+    base = np.ascontiguousarray(gray[None, ..., 0])
+    planes = net.net_planes(_window(gray), base, base.repeat(len(net.DROPS), axis=0), _coding())
+    assert not planes[10:14].any()
+
+
+def test_what_the_network_sees_is_limited_and_the_picture_is_not() -> None:
+    wide = np.full((16, 16, 3), 1000.0, np.float32)
+    base = to_planes(wide - np.float32(7))
+    shrunk = base[:1].repeat(len(net.DROPS), axis=0)
+    planes = net.net_planes(_window(wide), base, shrunk, _coding())
+    assert np.abs(planes).max() == 4.0 and np.isfinite(planes).all()
 
 
 def test_corrections_are_bounded_and_held_back_where_they_are_implausible() -> None:
-    base = np.zeros((32, 32, 3), np.float32)
     change = np.full((3, 32, 32), 0.5, np.float32)
     change[:, 4, 4] = 50.0
-    out, passed = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
+    out, passed = net.corrected(change, 3, 0.01, Box(0, 0, 32, 32))
     assert passed is None
     assert out[0, 4, 4] == pytest.approx(net.LIMIT * 0.01)
     assert out[0, 20, 20] == pytest.approx(0.005)
-    change[0, 16:24, 16:24] = 3.0
-    out, passed = net.corrected(base, change, 0.01, Box(0, 0, 32, 32))
+    change[0, 16:24, 16:24] = net.REFUSED + 0.5
+    out, passed = net.corrected(change, 3, 0.01, Box(0, 0, 32, 32))
     assert passed is not None
     assert passed[19, 19] < 0.2 and passed[4, 4] == 1.0
-    assert abs(out[0, 19:21, 19:21]).max() < 0.2 * 0.03
+    assert abs(out[0, 19:21, 19:21]).max() < 0.2 * 0.01 * (net.REFUSED + 0.5)
     assert out[0, 4, 20] == pytest.approx(0.005)
+    assert net.corrected(change, 1, 0.01, Box(0, 0, 32, 32))[0].shape == (1, 32, 32)
+
+
+def test_luma_is_shrunk_by_as_many_errors_as_asked_for() -> None:
+    rng = np.random.default_rng(14)
+    luma = (PHOTO[:64, :72] + rng.normal(0, 0.02, (64, 72))).astype(np.float32)
+    pixels = np.repeat(luma[..., None], 3, axis=2)
+    frames = [None, to_planes(pixels), None]
+    change, shrunk = restore(
+        _window(pixels), frames, 0.02, (0, 0), strength_for(0.5), drops=(1.0, 50.0)
+    )
+    assert change.shape == (3, 64, 72) and shrunk.shape == (2, 64, 72)
+    detail = [float(np.abs(np.diff(p, axis=1)).mean()) for p in (luma, shrunk[0], shrunk[1])]
+    assert detail[0] > detail[1] > detail[2]

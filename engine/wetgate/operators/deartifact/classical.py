@@ -140,23 +140,29 @@ def restore(
     error: float,
     offset: tuple[int, int] | None,
     strength: Strength,
-) -> Planes:
-    """Return the change of the center's planes, over the window's whole region.
+    drops: Sequence[float] = (),
+) -> tuple[Planes, Planes]:
+    """Return the change of the center's planes, and luma shrunk in other ways, over the region.
+
+    The second is `(len(drops), height, width)`: neighbors averaged in and samples dropped, and
+    nothing else done.
 
     Args:
         frames: planes of each frame of the window, None where it is not valid.
         error: RMS coding error of luma.
         offset: corner of the codec's blocks in the frame; None where the grid is not known, and
             nothing is projected on it.
+        drops: what else samples are dropped below, in errors.
     """
     center = frames[len(frames) // 2]
     assert center is not None  # the center is always valid
     fused = _fused(window, frames, (strength.agree * error) ** 2)
     anchor = _anchor(window, offset or (0, 0))
     threshold = _flat(error)
-    gentle, hard = _native.shrink_blocks(
-        fused[0], anchor, _SHIFTS, threshold, [strength.drop, strength.drop_hard]
+    shrunk = _native.shrink_blocks(
+        fused[0], anchor, _SHIFTS, threshold, [strength.drop, strength.drop_hard, *drops]
     )
+    gentle, hard = shrunk[:2]
     share = mosquito_share(hard, error)
     luma = gentle + share * (hard - gentle)
     if offset is not None and strength.evening.share > 0.0:
@@ -169,7 +175,7 @@ def restore(
         limit = _flat(strength.hidden * error)
         limit[0] *= 2  # the mean of a block is not what a codec drops
         change[0] = _native.limit_blocks(np.ascontiguousarray(change[0]), anchor, limit)
-    return np.ascontiguousarray(change)
+    return np.ascontiguousarray(change), shrunk[2:]
 
 
 def mosquito_share(filtered: NDArray[np.float32], error: float) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 """The network of deartifact: a bounded correction of what the classical step made.
 
-It sees the frame and its neighbors, aligned by their flow, as differences from the classical
-result in units of the estimated coding error, and answers in that unit: the same numbers mean
-the same on a lightly and on a heavily coded shot, and values far from the range of a display
-change nothing but their neighbors' differences.
+It sees the frame, its aligned neighbors and luma with more and with fewer samples dropped, all as
+differences from the classical result in units of the estimated coding error, and answers in that
+unit: the same numbers mean the same on a lightly and on a heavily coded shot, and values far from
+the range of a display change nothing but their neighbors' differences.
 """
 
 from __future__ import annotations
@@ -26,29 +26,38 @@ from wetgate.operators.deartifact.classical import (
     frame_in_region,
     to_planes,
 )
+from wetgate.operators.deartifact.coding import Coding
 from wetgate.operators.deartifact.grid import BLOCK
 from wetgate.weights import ModelPackage, find_model
 
+DROPS = (0.5, 1.0, 1.8, 3.0, 4.5)
+"""One error for a whole shot is wrong almost everywhere: how much to drop is the network's choice,
+in errors."""
 INPUTS = (
-    "source.y - base.y in errors",
-    "before.y - base.y in errors",
-    "after.y - base.y in errors",
     "4 (base.y - 0.5)",
+    "half of base.y less its surroundings in errors",
+    "half of source.y - base.y in errors",
+    "half of before.y - base.y in errors",
+    "half of after.y - base.y in errors",
+    *(f"half of y with samples below {drop:g} errors dropped - base.y in errors" for drop in DROPS),
     "4 base.cb",
     "4 base.cr",
-    "source.cb - base.cb in errors",
-    "source.cr - base.cr in errors",
+    "half of source.cb - base.cb in errors",
+    "half of source.cr - base.cr in errors",
     "half of log2 of the error in 8-bit codes",
-    "beside a vertical block border",
-    "beside a horizontal block border",
+    "half of log2 of 1 + the quantiser's step in 8-bit codes",
+    "jump at block borders in errors",
+    "how far from the middle of a block along x",
+    "how far from the middle of a block along y",
 )
 OUTPUTS = ("correction.y in errors", "correction.cb in errors", "correction.cr in errors")
-LIMIT = 4.0
+LIMIT = 8.0
 """Largest correction of the classical result, in coding errors."""
-WARP_HALO = REACH + 4
-_MOST = 8.0
+_SIGHT = 2
+_MOST, _MOST_ABRUPT = 4.0, 2.0
+_CODES = 255.0
 _SEEN = 4.0
-_DOUBT, _REFUSED = 1.5, 2.5
+DOUBT, REFUSED = 1.5, 2.5
 """RMS correction of a block in coding errors: from the first on it is faded out, from the second
 on it is gone. In the material of the training it stays under 1."""
 NOTE = "network held back where it would change more than coding can have"
@@ -85,37 +94,40 @@ class NetChoice:
 
     @property
     def halo(self) -> int:
-        """Return the px of context that the network and the guard need."""
-        return self.package.card.halo + 2 * BLOCK
+        """Return the px of context that the network, its sight and the guard need."""
+        return self.package.card.halo + _SIGHT + 2 * BLOCK
 
 
-def net_planes(window: Window, error: float, offset: tuple[int, int]) -> Planes:
-    """Return what the network sees, `(11, height, width)` over the window's region.
+def net_planes(window: Window, base: Planes, shrunk: Planes, coding: Coding) -> Planes:
+    """Return what the network sees, `(19, height, width)` over the window's region.
 
     Args:
-        window: of a stage after the classical one, radius 1: `previous` is the classical result.
-        error: estimated RMS error of luma. offset: corner of the codec's blocks.
+        window: of the classical step, radius 1.
+        base: planes of the classical result. shrunk: luma with samples below `DROPS` dropped.
+        coding: with a grid on whole pixels.
     """
-    middle = len(window.pixels) // 2
-    base = _three(to_planes(window.previous[middle]))
-    source = _three(to_planes(window.center))
-    unit = np.float32(1.0 / error)
+    assert coding.offset is not None  # without a grid no network runs
+    base, source = _three(base), _three(to_planes(window.center))
+    before, after = _aligned(window, source[0])
+    unit = np.float32(0.5 / coding.error)
     planes = np.empty((len(INPUTS), *base.shape[1:]), np.float32)
-    planes[0] = (source[0] - base[0]) * unit
-    for slot, luma in zip((1, 2), _aligned(window, source[0]), strict=True):
+    planes[0] = _SEEN * (base[0] - np.float32(0.5))
+    planes[1] = (base[0] - _softened(base[0])) * unit
+    for slot, luma in enumerate((source[0], before, after, *shrunk), 2):
         planes[slot] = (luma - base[0]) * unit
-    planes[3] = _SEEN * (base[0] - np.float32(0.5))
-    planes[4:6] = _SEEN * base[1:]
-    planes[6:8] = (source[1:] - base[1:]) * unit
-    planes[8] = 0.5 * np.log2(255.0 * error)
-    planes[9] = _borders(window.region.x0, window.region.x1, offset[0])[None, :]
-    planes[10] = _borders(window.region.y0, window.region.y1, offset[1])[:, None]
+    planes[10:12] = _SEEN * base[1:]
+    planes[12:14] = (source[1:] - base[1:]) * unit
+    planes[14] = 0.5 * np.log2(_CODES * coding.error)
+    planes[15] = 0.5 * np.log2(1.0 + _CODES * coding.step * coding.error)
+    planes[16] = min(max(coding.abrupt, 0.0), _MOST_ABRUPT)
+    planes[17] = _from_middle(window.region.x0, window.region.x1, coding.offset[0])[None, :]
+    planes[18] = _from_middle(window.region.y0, window.region.y1, coding.offset[1])[:, None]
     # The network's sight is limited, not the picture: it was trained on no more than this.
     return np.clip(planes, -_MOST, _MOST, out=planes)
 
 
 def corrected(
-    base: NDArray[np.float32], change: Planes, error: float, region: Box
+    change: Planes, count: int, error: float, region: Box
 ) -> tuple[Planes, NDArray[np.float32] | None]:
     """Return the bounded correction of planes, and how much of it was let through.
 
@@ -124,10 +136,10 @@ def corrected(
     implausibly large keep the classical result; weights run linearly between their middles.
 
     Args:
-        base: pixels that are corrected; a gray picture takes luma's correction alone.
-        change: what the network said, in errors. region: the box of the arrays.
+        change: what the network said, in errors. region: its box.
+        count: planes that are corrected; a gray picture takes luma's correction alone.
     """
-    bounded = np.clip(change[: min(base.shape[2], 3)], -LIMIT, LIMIT)
+    bounded = np.clip(change[:count], -LIMIT, LIMIT)
     side, top = -region.x0 % BLOCK, -region.y0 % BLOCK
     rows, columns = (region.height - top) // BLOCK, (region.width - side) // BLOCK
     passed: NDArray[np.float32] | None = None
@@ -135,7 +147,7 @@ def corrected(
         part = bounded[0, top : top + BLOCK * rows, side : side + BLOCK * columns]
         energy = part.reshape(rows, BLOCK, columns, BLOCK).astype(np.float64) ** 2
         size = np.sqrt(energy.mean(axis=(1, 3)))
-        trust = np.clip((_REFUSED - size) / (_REFUSED - _DOUBT), 0.0, 1.0)
+        trust = np.clip((REFUSED - size) / (REFUSED - DOUBT), 0.0, 1.0)
         if trust.min() < 1.0:
             y = (np.arange(region.height) - top + 0.5) / BLOCK - 0.5
             x = (np.arange(region.width) - side + 0.5) / BLOCK - 0.5
@@ -146,15 +158,19 @@ def corrected(
 
 
 def run(
-    choice: NetChoice, planes: Planes, region: Box, unit: float = 1.0
+    choice: NetChoice, planes: Planes, region: Box, offset: tuple[int, int], unit: float = 1.0
 ) -> tuple[Planes, tuple[str, ...]]:
     """Run the network on the planes of a region; return its answer and notes for the report.
 
+    The network's own strides start at a corner of the codec's blocks, as in its training.
+
     Args:
+        offset: corner of the codec's blocks in the frame.
         unit: the coding error that the planes are in units of.
     """
     session = choice.session()
-    change = apply_net(session, planes, origin=(region.y0, region.x0), unit=unit)
+    origin = region.y0 - offset[1], region.x0 - offset[0]
+    change = apply_net(session, planes, origin=origin, unit=unit)
     said = session.choice
     return change, (*session.notes, *([str(said)] if said.fell_back else []))
 
@@ -190,11 +206,25 @@ def _aligned(window: Window, center: NDArray[np.float32]) -> Sequence[NDArray[np
     return found
 
 
-def _borders(start: int, end: int, offset: int) -> NDArray[np.float32]:
-    """Return 1 for the two pixels at each block border along an axis, else 0."""
+def _from_middle(start: int, end: int, offset: int) -> NDArray[np.float32]:
+    """Return -0.5 in the middle of a block to 0.5 beside its borders, along an axis."""
     phase = (np.arange(start, end) - offset) % BLOCK
-    beside = (phase == 0) | (phase == BLOCK - 1)
-    return np.asarray(beside, np.float32)
+    middle = 0.5 * (BLOCK - 1)
+    return np.asarray(np.abs(phase - middle) / middle - 0.5, np.float32)
+
+
+def _softened(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return luma under the binomial 1-4-6-4-1 both ways, rims repeated."""
+    for axis in (0, 1):
+        pad = [(2, 2) if a == axis else (0, 0) for a in (0, 1)]
+        wide = np.pad(luma, pad, mode="edge")
+        length = luma.shape[axis]
+        parts = [
+            np.float32(weight / 16) * wide.take(range(k, k + length), axis)
+            for k, weight in enumerate((1, 4, 6, 4, 1))
+        ]
+        luma = parts[0] + parts[1] + parts[2] + parts[3] + parts[4]
+    return luma
 
 
 def _between(

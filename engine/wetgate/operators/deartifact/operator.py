@@ -25,11 +25,12 @@ from wetgate.operators.base import (
 )
 from wetgate.operators.deartifact import classical, net
 from wetgate.operators.deartifact.classical import (
-    UNKNOWN,
+    Planes,
     change_to_pixels,
     strength_for,
     to_planes,
 )
+from wetgate.operators.deartifact.coding import Coding, coding_of
 from wetgate.operators.deartifact.grid import BLOCK, LEAST_SIZE, find_grid, grid_at, traces
 from wetgate.operators.deartifact.quality import LEAST, estimate_error, quantiser_step
 from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
@@ -98,11 +99,11 @@ class DeartifactOperator:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Return the classical step, then the network's correction of it."""
+        """Return the classical step, with the network's correction of it where one runs."""
         if self.net == "none":
-            return (_Classical(self.strength),)
+            return (_Restored(self.strength),)
         choice = net.NetChoice(self.models()[0], self.backend, self.precision)
-        return (_Classical(self.strength, exact_output=True), _Correction(self.strength, choice))
+        return (_Restored(self.strength, choice),)
 
     def models(self) -> tuple[str, ...]:
         """Return the model package that runs, if any."""
@@ -156,38 +157,25 @@ def _corner(blocks: str) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Coding:
-    """What the stages read of the analysis; `offset` is None without a grid on whole pixels."""
-
-    error: float
-    abrupt: float
-    step: float
-    offset: tuple[int, int] | None
-
-
-def _coding(analysis: Analysis, strength: float) -> _Coding | None:
-    """Return the shot's coding, or None where nothing is to be done."""
-    error = cast(float, analysis["error"])
-    if error <= 0.0:
-        return None
-    x, y = cast(Sequence[int], analysis["offset"])
-    whole = cast(float, analysis["period"]) in (4.0, 8.0, 16.0)
-    abrupt = cast(float, analysis["height"]) / error if whole else UNKNOWN
-    step = cast(float, analysis["step"]) / error
-    return _Coding(error * strength, abrupt, step, (x, y) if whole else None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Flowing:
-    """What both stages share: flow between neighbors."""
-
+class _Restored:
     strength: float
+    choice: net.NetChoice | None = None
+
+    @property
+    def footprint(self) -> Footprint:
+        halo = classical.HALO + (self.choice.halo if self.choice else 0)
+        return Footprint(
+            temporal_radius=1,
+            halo=halo,
+            bytes_per_pixel=_BYTES + (_NET_BYTES if self.choice else 0),
+            survey_bytes_per_pixel=_SURVEY_BYTES,
+        )
 
     def survey_frame(
         self, whole: Pixels, analysis: Analysis, facts: SourceFacts
     ) -> FrameSurvey | None:
         """Make the picture that flow is estimated on; None where nothing is to be done."""
-        if _coding(analysis, self.strength) is None:
+        if coding_of(analysis, self.strength) is None:
             return None
         return flow_picture(to_planes(whole)[0], 0.0, 1.0, 1.0)
 
@@ -195,71 +183,55 @@ class _Flowing:
         """Estimate flow."""
         return estimate_flow(cast(FlowPicture, here), cast(FlowPicture, there))
 
-
-@dataclass(frozen=True, slots=True)
-class _Classical(_Flowing):
-    exact_output: bool = False
-
-    @property
-    def footprint(self) -> Footprint:
-        return Footprint(
-            temporal_radius=1,
-            halo=classical.HALO,
-            bytes_per_pixel=_BYTES,
-            survey_bytes_per_pixel=_SURVEY_BYTES,
-            exact_output=self.exact_output,
-        )
-
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Judged:
-        coding = _coding(analysis, self.strength)
+        coding = coding_of(analysis, self.strength)
         said = (report(analysis),)
-        if coding is None:
-            return Judged(window.center[window.tile.within(window.region)], None, said)
-        source = _tile_of(window, window.center)
-        frames = [
-            to_planes(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
-        ]
-        how = strength_for(coding.abrupt, coding.step)
-        change = classical.restore(window, frames, coding.error, coding.offset, how)
         tile = window.tile.within(window.region)
-        moved: Pixels = source + change_to_pixels(change[:, tile[0], tile[1]])
-        return Judged(moved, None, said)
-
-
-@dataclass(frozen=True, slots=True)
-class _Correction(_Flowing):
-    choice: net.NetChoice
-
-    @property
-    def footprint(self) -> Footprint:
-        return Footprint(
-            temporal_radius=1,
-            halo=self.choice.halo + net.WARP_HALO,
-            bytes_per_pixel=_NET_BYTES,
-            survey_bytes_per_pixel=_SURVEY_BYTES,
-        )
-
-    def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
-        coding = _coding(analysis, self.strength)
-        base = _tile_of(window, window.previous[len(window.previous) // 2])
-        if coding is None or coding.offset is None:
-            return Judged(base, np.full(base.shape[:2], Provenance.FILTERED, np.uint8))
-        planes = net.net_planes(window, coding.error, coding.offset)
+        if coding is None:
+            return Judged(window.center[tile], None, said)
+        source = np.ascontiguousarray(window.center[tile])
+        if self.choice is None or coding.offset is None:
+            change, _ = classical_change(window, coding)
+            pixels: Pixels = source + change_to_pixels(change[:, tile[0], tile[1]])
+            filtered = None
+            if self.choice is not None:
+                filtered = np.full(source.shape[:2], Provenance.FILTERED, np.uint8)
+            return Judged(pixels, filtered, said)
+        change, planes = seen_by_net(window, coding)
         inner = window.tile.grown(self.choice.halo)
         rows, columns = inner.within(window.region)
         seen = np.ascontiguousarray(planes[:, rows, columns])
-        change, notes = net.run(self.choice, seen, inner, coding.error)
-        bounded, trust = net.corrected(base, change, coding.error, inner)
-        tile = window.tile.within(inner)
-        pixels: Pixels = base + change_to_pixels(bounded[:, tile[0], tile[1]])
+        answer, notes = net.run(self.choice, seen, inner, coding.offset, coding.error)
+        bounded, trust = net.corrected(answer, change.shape[0], coding.error, inner)
+        tile_inside = window.tile.within(inner)
+        total = change[:, tile[0], tile[1]] + bounded[:, tile_inside[0], tile_inside[1]]
+        pixels = source + change_to_pixels(total)
         if trust is None:
-            return Judged(pixels, None, notes)
-        classes = np.where(trust[tile] > 0, Provenance.INFERRED, Provenance.FILTERED)
-        return Judged(pixels, classes.astype(np.uint8), (*notes, net.NOTE))
+            return Judged(pixels, None, (*said, *notes))
+        classes = np.where(trust[tile_inside] > 0, Provenance.INFERRED, Provenance.FILTERED)
+        return Judged(pixels, classes.astype(np.uint8), (*said, *notes, net.NOTE))
 
 
-def _tile_of(window: Window, pixels: Pixels) -> Pixels:
-    return np.ascontiguousarray(pixels[window.tile.within(window.region)])
+def classical_change(
+    window: Window, coding: Coding, drops: Sequence[float] = ()
+) -> tuple[Planes, Planes]:
+    """Return what `classical.restore` does for a window."""
+    frames = [
+        to_planes(p) if ok else None for p, ok in zip(window.pixels, window.valid, strict=True)
+    ]
+    how = strength_for(coding.abrupt, coding.step)
+    return classical.restore(window, frames, coding.error, coding.offset, how, drops)
+
+
+def seen_by_net(window: Window, coding: Coding) -> tuple[Planes, Planes]:
+    """Return the classical change of planes, and what the network sees of it; over the region.
+
+    Args:
+        coding: with a grid on whole pixels.
+    """
+    change, shrunk = classical_change(window, coding, net.DROPS)
+    base = to_planes(window.center) + change
+    return change, net.net_planes(window, base, shrunk, coding)
 
 
 def report(analysis: Mapping[str, object]) -> str:

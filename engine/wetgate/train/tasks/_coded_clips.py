@@ -14,7 +14,7 @@ Frames = NDArray[np.float32]
 """float32 `(frame, height, width, 3)`, display-referred."""
 
 _MARGIN = 64
-_RATES = {"h264": (20.0, 43.0), "mpeg2": (2.0, 24.0), "jpeg": (8.0, 75.0)}
+RATES = {"h264": (20.0, 43.0), "mpeg2": (2.0, 24.0), "jpeg": (8.0, 75.0)}
 _SHARES = {"h264": 0.66, "mpeg2": 0.17, "jpeg": 0.17}
 _PRESETS = ("veryfast", "medium", "medium", "slow")
 _CROPPED = 0.3
@@ -68,7 +68,7 @@ def _sees_picture(view: View, size: int, side: int) -> bool:
 def random_spec(rng: np.random.Generator) -> CodecSpec:
     """Draw a codec and how hard it presses."""
     codec = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
-    low, high = _RATES[codec]
+    low, high = RATES[codec]
     if codec == "h264":
         preset = str(rng.choice(_PRESETS))
         return CodecSpec(codec="h264", crf=round(float(rng.uniform(low, high)), 1), preset=preset)
