@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 
-from wetgate.cli.app import main
-from wetgate.model.errors import Cancelled
+from wetgate.service.walls import raise_walls
+
+_INTERRUPTED = 130
 
 
 def _stop_when_input_ends() -> None:
@@ -28,11 +29,14 @@ def _stop_when_input_ends() -> None:
 def _work() -> None:
     # A service that was started with interrupts ignored must not pass that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise_walls()  # before anything starts a thread
     try:
+        from wetgate.cli.app import main
+
         threading.Thread(target=_stop_when_input_ends, daemon=True).start()
         main(sys.argv[1:])
     except KeyboardInterrupt:  # before the command line could turn it into its exit code
-        sys.exit(Cancelled.exit_code)
+        sys.exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wetgate.io.formats import channel_types
 from wetgate.io.ranges import FrameRange
@@ -34,6 +34,8 @@ from wetgate.render.wiring import CheckedClip, open_chain
 from wetgate.render.workers import Workers
 
 Kind = Literal["restored", "source", "difference", "matte"]
+
+_Stamps = list[tuple[int, int]]
 
 _AROUND = 3
 """Frames measured on either side of those that a frame is made from."""
@@ -81,8 +83,8 @@ class Previewer:
             self._workers = stack.enter_context(Workers(job.memory.workers))
             self._stack = stack.pop_all()
         self._whole: tuple[tuple[int, int], ClipAnalysis] | None = None
-        self._last: tuple[tuple[int, str, str], WriteOrder, tuple[str, ...]] | None = None
-        self._near: tuple[frozenset[int], ClipAnalysis] | None = None
+        self._last: tuple[tuple[int, str, str, str], WriteOrder, tuple[str, ...]] | None = None
+        self._near: tuple[frozenset[int], _Stamps, ClipAnalysis] | None = None
 
     def close(self) -> None:
         """Let go of the plate."""
@@ -123,11 +125,11 @@ class Previewer:
             apart[same_bits(frame.pixels, source)] = 0  # NaN and Inf that stayed as well
             return _previewed(frame, apart, notes, started)
         colors = list(color_channels(frame.channels))
-        changed: NDArray[np.bool_] = ~same_bits(frame.pixels[..., colors], source[..., colors]).all(
-            -1, keepdims=True
-        )
+        same = same_bits(frame.pixels[..., colors], source[..., colors])
+        matte = np.ones((*frame.pixels.shape[:2], 1), dtype=np.float32)
+        matte[same.all(-1)] = 0
         return Previewed(
-            pixels=changed.astype(np.float32),
+            pixels=matte,
             channels=("matte",),
             color_space=frame.color_space,
             notes=notes,
@@ -138,8 +140,9 @@ class Previewer:
         job = self._job
         source: FrameSource = job.clip
         analysis, notes = self._analysis(number)
-        # Only another look at the same frame: the picture was made from this very digest.
-        key = (number, job.clip.digest(number), analysis.digest if analysis is not None else "")
+        # Another look at the same frame, of which nothing has changed meanwhile.
+        measured = analysis.digest if analysis is not None else ""
+        key = (number, job.clip.digest(number), self._beside.digest(number), measured)
         if self._last is not None and self._last[0] == key:
             return self._last[1], self._last[2]
         self._last = None
@@ -200,14 +203,16 @@ class Previewer:
         job, radius = self._job, self._job.plan.temporal_radius
         here = frozenset(job.clip.frames)
         needed = here & set(range(number - radius, number + radius + 1))
-        if self._near is None or not needed <= self._near[0]:
+        held = self._near
+        if held is None or not needed <= held[0] or held[1] != _stamps(job, held[0]):
             reach = radius + _AROUND
-            near = sorted(here & set(range(number - reach, number + reach + 1)))
+            near = here & set(range(number - reach, number + reach + 1))
+            stamps = _stamps(job, near)
             with _part_of(job, near) as clip:
                 part: Job = replace(job, clip=clip)
-                made = measure_clip(part, self._workers, self._beside)
-            self._near = (frozenset(near), made)
-        return self._near[1], self._near[0]
+                held = near, stamps, measure_clip(part, self._workers, self._beside)
+            self._near = held
+        return held[2], held[0]
 
 
 class _Keeper(FrameWriter):
@@ -262,7 +267,13 @@ def _previewed(frame: Frame, pixels: Pixels, notes: tuple[str, ...], started: fl
     )
 
 
-def _part_of(job: Job, numbers: list[int]) -> SourceClip:
+def _stamps(job: Job, numbers: Iterable[int]) -> _Stamps:
+    """Return what tells that a file of the plate has been replaced."""
+    stats = [job.clip.sequence.path(number).stat() for number in sorted(numbers)]
+    return [(stat.st_mtime_ns, stat.st_size) for stat in stats]
+
+
+def _part_of(job: Job, numbers: Iterable[int]) -> SourceClip:
     """Open some frames of the plate, in the color space that has been decided for the whole."""
     return open_clip(
         job.options.plate,

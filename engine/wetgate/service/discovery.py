@@ -20,6 +20,7 @@ SCHEMA = "wetgate.service/1"
 API = (1, 1)
 """First and last version of the protocol that is spoken."""
 
+_SHORT = "wetgate-run-"
 _MAX_SOCKET_PATH = 100
 """`sun_path` holds 108 bytes on Linux and 104 on macOS, its end mark included."""
 
@@ -102,7 +103,7 @@ class Home:
         path = self.root / "run" / "service.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
-        return Path(tempfile.mkdtemp(prefix="wetgate-")) / "service.sock"
+        return Path(tempfile.mkdtemp(prefix=_SHORT)) / "service.sock"
 
     def prepare(self) -> None:
         """Make the directories, private to this user.
@@ -113,6 +114,15 @@ class Home:
         private_directory(self.root)
         for path in (self.root / "run", self.jobs, self.preview):
             private_directory(path)
+
+
+def remove_socket(path: Path) -> None:
+    """Remove a socket, and its directory where that was made for it alone."""
+    with suppress(OSError):
+        path.unlink()
+    if path.parent.name.startswith(_SHORT):
+        with suppress(OSError):
+            path.parent.rmdir()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

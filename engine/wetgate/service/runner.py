@@ -14,6 +14,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,7 @@ from wetgate.io.notation import split_trailing_range
 from wetgate.io.ranges import FrameRange
 from wetgate.model.errors import WrongState
 from wetgate.service.jobs import OVER, Job, JobStore
+from wetgate.service.walls import environment
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +43,10 @@ _START_SLACK_SECONDS = 2.0
 class Runner:
     """Starts queued jobs in order, `limit` at a time, and follows what their children tell."""
 
-    def __init__(self, store: JobStore, *, limit: int = 1) -> None:
+    def __init__(self, store: JobStore, *, limit: int = 1, roots: Sequence[str] = ()) -> None:
         self._store = store
         self._limit = limit
+        self._roots = tuple(roots)
         self._running: dict[str, tuple[asyncio.Task[None], Process | None]] = {}
         self._stopping = False
 
@@ -143,7 +146,13 @@ class Runner:
         record = job.record
         command = [sys.executable, "-m", CHILD, "restore", *record.argv, "--json"]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE_LIMIT, **apart()
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            limit=_LINE_LIMIT,
+            env=environment(self._roots, str(job.folder)),
+            **apart(),
         )
         self._running[record.id] = (self._running[record.id][0], process)
         record.started, record.stage = time.time(), "planning"

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wetgate import __version__
 from wetgate.service.app import make_app
-from wetgate.service.discovery import Discovery, OnlyOne
+from wetgate.service.discovery import Discovery, OnlyOne, read_discovery, remove_socket
 from wetgate.service.security import peer_uid
 from wetgate.service.state import Service
 
@@ -131,8 +131,7 @@ class Server:
             await self.service.close()
             await tidy
             if self.socket_path is not None:
-                with suppress(FileNotFoundError):
-                    self.socket_path.unlink()
+                remove_socket(self.socket_path)
             self._only.release()
 
     async def open_port(self) -> int:
@@ -157,9 +156,12 @@ class Server:
         self.ready.set()
 
     def _bind_unix(self) -> socket.socket:
+        before = read_discovery(self.service.home.discovery)
+        if before is not None and before.socket is not None:
+            remove_socket(Path(before.socket))  # of a dead service: the lock says that none lives
         path = self.service.home.socket_path()
         with suppress(FileNotFoundError):
-            path.unlink()  # of a dead service: the lock says that none lives
+            path.unlink()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(str(path))
         os.chmod(path, 0o600)

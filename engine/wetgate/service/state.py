@@ -67,7 +67,7 @@ class Service:
         self.token = new_token()
         self.roots = Roots(roots)
         self.store = JobStore(home.jobs)
-        self.runner = Runner(self.store, limit=limit)
+        self.runner = Runner(self.store, limit=limit, roots=tuple(map(str, self.roots.roots)))
         self.pages = PageSessions()
         self.segments = Segments(home)
         self.started = time.time()
