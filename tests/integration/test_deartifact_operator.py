@@ -15,8 +15,8 @@ from wetgate.measure.artifacts import blockiness, mosquito, reduction
 from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError, RecipeError
 from wetgate.operators.base import Judged, Provenance, SourceFacts, Window
-from wetgate.operators.deartifact.classical import Planes, to_planes
 from wetgate.operators.deartifact import net
+from wetgate.operators.deartifact.classical import Planes, to_planes
 from wetgate.operators.deartifact.net import INPUTS, OUTPUTS, NetChoice
 from wetgate.operators.deartifact.operator import DeartifactOperator, report
 from wetgate.operators.registry import make_operator
