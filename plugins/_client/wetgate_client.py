@@ -1,14 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Talk to the wetgate service from inside a host: one file, standard library only, Python 3.7.
 
-    client = Client(executable="/opt/wetgate/bin/wetgate")
-    client.connect()
-    job = client.submit(plate="/shots/a/plate.%04d.exr", out="/shots/a/restored")
-    for event in client.events(job["id"]):
-        ...
-
-Every method but `events` answers within `timeout` seconds or raises. No method touches the
-host; call them from a worker thread and hand results over by a queue.
+No method touches the host: call them from a worker thread, hand results over by a queue.
 """
 
 import hashlib
@@ -27,11 +20,11 @@ import sys
 import time
 from urllib.parse import quote, urlencode
 
-__version__ = "1"
 API = 1
 EVENTS_TIMEOUT = 4.0  # heartbeats come every second; a dead service shows within 5 s
 SLOW_TIMEOUT = 600.0  # plans and previews compute
 STRIPPED = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONSTARTUP")
+_GOING_ON = ("queued", "running", "cancelling")
 _SCHEMA = "wetgate.service/1"
 _SEGMENT = struct.Struct("<8sIIQQ4Q4Q16s")
 _MAGIC = b"WGFRAME\0"
@@ -41,35 +34,29 @@ class WetgateError(Exception):
     """The service refused; `code` is the class of the error, `message` its words."""
 
     def __init__(self, code, message, status=0):
-        super(WetgateError, self).__init__(message)
-        self.code = code
-        self.message = message
-        self.status = status
-
-
-class ServiceGone(WetgateError):
-    """No service answers, or it died while it was listened to."""
-
-    def __init__(self, message="the wetgate service has ended"):
-        super(ServiceGone, self).__init__("ServiceGone", message)
+        Exception.__init__(self, message)
+        self.code, self.message, self.status = code, message, status
 
 
 class ApiVersion(WetgateError):
     """This add-on and the engine do not speak the same version."""
 
 
-class Impostor(WetgateError):
+class _Local(WetgateError):
+    def __init__(self, message):
+        WetgateError.__init__(self, type(self).__name__, message)
+
+
+class ServiceGone(_Local):
+    """No service answers, or it died while it was listened to."""
+
+
+class Impostor(_Local):
     """What answers is not this user's service; nothing secret was sent to it."""
 
-    def __init__(self, message):
-        super(Impostor, self).__init__("Impostor", message)
 
-
-class NotFoundExecutable(WetgateError):
+class NotFoundExecutable(_Local):
     """The path of the engine in the settings is not right."""
-
-    def __init__(self, message):
-        super(NotFoundExecutable, self).__init__("NotFoundExecutable", message)
 
 
 def default_home():
@@ -92,12 +79,9 @@ def user_name():
 
 
 def clean_environment(environment=None):
-    """Return an environment without what a host has put there for its own libraries."""
+    """Return an environment without what a host put there for its own libraries."""
     found = dict(os.environ if environment is None else environment)
-    for name in list(found):
-        if name in STRIPPED or name.startswith("QT_"):
-            del found[name]
-    return found
+    return {k: v for k, v in found.items() if k not in STRIPPED and not k.startswith("QT_")}
 
 
 class _Connection(http.client.HTTPConnection):
@@ -105,13 +89,12 @@ class _Connection(http.client.HTTPConnection):
 
     def __init__(self, socket_path, port, timeout):
         host = "wetgate" if socket_path else "127.0.0.1:%d" % port
-        super(_Connection, self).__init__(host, timeout=timeout)
+        http.client.HTTPConnection.__init__(self, host, timeout=timeout)
         self._socket_path = socket_path
 
     def connect(self):
         if not self._socket_path:
-            http.client.HTTPConnection.connect(self)
-            return
+            return http.client.HTTPConnection.connect(self)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._socket_path)
@@ -132,41 +115,35 @@ def _peer_uid(sock):
 
 def _is_closed(sock):
     """Whether the other end has hung up, so that a request would be lost."""
-    if sock is None:
-        return True
     try:
-        return bool(select.select([sock], [], [], 0)[0])
+        return sock is None or bool(select.select([sock], [], [], 0)[0])
     except (OSError, ValueError):
         return True
 
 
-class Client(object):
-    """A connection to the service of this user. One thread at a time.
+class _Closing(object):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Client(_Closing):
+    """A connection to the service of this user, for one thread at a time.
 
     Args:
-        home: directory of the service; WETGATE_HOME or ~/.wetgate if None.
-        executable: absolute path of the `wetgate` command, from the settings of the host.
-        timeout: seconds that an answer may take.
-        name: what the job list shows.
+        home: directory of the service. executable: absolute path of `wetgate`, from the settings.
+        timeout: seconds that an answer may take. name: what the job list shows.
     """
 
     def __init__(self, home=None, executable=None, timeout=5.0, name="client"):
         self.home = home or default_home()
-        self.executable = executable
-        self.timeout = timeout
-        self.name = name
-        self._found = None
-        self._connection = None
-
-    # ---- finding and starting
+        self.executable, self.timeout, self.name = executable, timeout, name
+        self._found = self._connection = None
 
     def connect(self, start=True, wait=20.0):
-        """Find the service, or start it; return what it says of itself.
-
-        Raises:
-            ServiceGone: none runs (start=False), or it does not come up.
-            NotFoundExecutable: no engine at the path. Impostor, ApiVersion.
-        """
+        """Find the service, or start it; return what it says of itself."""
         try:
             return self.hello()
         except ServiceGone:
@@ -181,8 +158,7 @@ class Client(object):
                 if process.poll() not in (None, 0, 2):
                     break
                 time.sleep(0.05)
-        log = os.path.join(self.home, "service.log")
-        raise ServiceGone("the wetgate service does not start; see %s" % log)
+        raise ServiceGone("the wetgate service does not start; see service.log in " + self.home)
 
     def _start(self):
         path = self.executable
@@ -193,15 +169,11 @@ class Client(object):
         environment = clean_environment()
         environment["WETGATE_HOME"] = self.home
         options = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x208}
+        for stream in ("stdin", "stdout", "stderr"):
+            options[stream] = subprocess.DEVNULL
         try:
             return subprocess.Popen(
-                [path, "serve"],
-                env=environment,
-                cwd=os.path.expanduser("~"),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                **options
+                [path, "serve"], env=environment, cwd=os.path.expanduser("~"), **options
             )
         except OSError as error:
             raise NotFoundExecutable("%s cannot be run: %s" % (path, error))
@@ -219,19 +191,16 @@ class Client(object):
             raise
         message = ("wetgate-server:" + nonce).encode("ascii")
         proof = hmac.new(found["token"].encode("ascii"), message, hashlib.sha256).hexdigest()
-        given = said.get("proof") if isinstance(said, dict) else None
-        if not isinstance(given, str) or not hmac.compare_digest(proof, given):
+        given = str(said.get("proof")) if isinstance(said, dict) else ""
+        if not hmac.compare_digest(proof.encode("ascii"), given.encode("utf-8", "replace")):
             connection.close()
             raise Impostor("what answers there is not this user's wetgate service")
         first, last = said["api"]
         if not first <= API <= last:
             connection.close()
             what = "update the add-on" if API < first else "update wetgate"
-            raise ApiVersion(
-                "ApiVersion",
-                "%s: it speaks version %d of the protocol, the engine %d to %d"
-                % (what, API, first, last),
-            )
+            spoken = "it speaks version %d of the protocol, the engine %d to %d"
+            raise ApiVersion("ApiVersion", what + ": " + spoken % (API, first, last))
         self._found, self._connection = found, connection
         return said
 
@@ -254,6 +223,8 @@ class Client(object):
 
     def _open(self, found, timeout):
         unix = found["socket"] if hasattr(socket, "AF_UNIX") else None
+        if not unix and not found["port"]:
+            raise ServiceGone("the wetgate service listens where this host cannot call")
         connection = _Connection(unix, found["port"], timeout)
         try:
             connection.connect()
@@ -261,8 +232,6 @@ class Client(object):
             connection.close()
             raise ServiceGone("the wetgate service does not answer: %s" % error)
         return connection
-
-    # ---- calls
 
     def status(self):
         """Return how the service is doing."""
@@ -314,8 +283,8 @@ class Client(object):
 
     def adopt(self, directory, label=""):
         """List an output that the service did not render; return its record."""
-        body = {"directory": directory, "label": label}
-        return self._call("POST", "/v1/jobs/adopt", body, timeout=30.0)["job"]
+        what = {"directory": directory, "label": label}
+        return self._call("POST", "/v1/jobs/adopt", what, timeout=60.0)["job"]
 
     def thumbnail(self, job_id, frame, kind="restored"):
         """Return a small PNG of a frame."""
@@ -338,18 +307,18 @@ class Client(object):
         self._call("POST", "/v1/preview/release", {"file": path})
 
     def events(self, job_id, after=0):
-        """Yield what happens to a job as dicts, until it has ended.
-
-        Heartbeats are yielded as well, about one a second, so that the caller can look around.
+        """Yield what happens to a job as dicts, heartbeats too, until it has ended.
 
         Raises:
             ServiceGone: within 5 s of the death of the service.
         """
-        self._ready()
+        if self._connection is None:
+            self.hello()
         connection = self._open(self._found, EVENTS_TIMEOUT)
         try:
             path = self._path(job_id, "events") + "?after=%d" % after
-            response = self._send(connection, "GET", path, None, self._headers())
+            connection.request("GET", path, headers=self._headers())
+            response = connection.getresponse()
             if response.status != 200:
                 self._decode(response, response.read())
             ended = False
@@ -358,12 +327,11 @@ class Client(object):
                 if not line.endswith(b"\n"):
                     break
                 event = json.loads(line.decode("utf-8"))
-                state = event.get("state") if event.get("event") == "state" else None
-                if state is not None:
-                    ended = state not in ("queued", "running", "cancelling")
+                if event["event"] == "state":
+                    ended = event["state"] not in _GOING_ON
                 yield event
-            if not ended and self.job(job_id)["state"] in ("queued", "running", "cancelling"):
-                raise ServiceGone()
+            if not ended and self.job(job_id)["state"] in _GOING_ON:
+                raise ServiceGone("the wetgate service has ended")
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ServiceGone("the wetgate service has ended: %s" % error)
         finally:
@@ -381,14 +349,6 @@ class Client(object):
             self._connection.close()
             self._connection = None
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    # ---- underneath
-
     def _job(self, job):
         return dict({"client": self.name}, **job)
 
@@ -397,15 +357,8 @@ class Client(object):
         return path if verb is None else path + "/" + verb
 
     def _headers(self):
-        return {
-            "Authorization": "Bearer " + self._found["token"],
-            "X-Wetgate-Api": str(API),
-            "Content-Type": "application/json",
-        }
-
-    def _ready(self):
-        if self._connection is None:
-            self.hello()
+        headers = {"X-Wetgate-Api": str(API), "Content-Type": "application/json"}
+        return dict(headers, Authorization="Bearer " + self._found["token"])
 
     def _call(self, method, path, body=None, timeout=None):
         timeout = max(timeout or self.timeout, self.timeout)
@@ -413,7 +366,8 @@ class Client(object):
             if self._connection is not None and _is_closed(self._connection.sock):
                 self.close()
             fresh = self._connection is None
-            self._ready()
+            if fresh:
+                self.hello()
             try:
                 self._connection.timeout = timeout
                 if self._connection.sock is not None:
@@ -431,20 +385,14 @@ class Client(object):
                     raise
 
     def _answer(self, connection, method, path, body, headers):
-        response = self._send(connection, method, path, body, headers)
-        try:
-            data = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ServiceGone("the wetgate service has ended: %s" % error)
-        return self._decode(response, data)
-
-    def _send(self, connection, method, path, body, headers):
         data = json.dumps(body).encode("utf-8") if body is not None else None
         try:
             connection.request(method, path, body=data, headers=headers)
-            return connection.getresponse()
+            response = connection.getresponse()
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ServiceGone("the wetgate service does not answer: %s" % (error or "it has ended"))
+            raise ServiceGone("the wetgate service does not answer: %s" % (error or "it ended"))
+        return self._decode(response, content)
 
     def _decode(self, response, data):
         kind = (response.getheader("Content-Type") or "").partition(";")[0]
@@ -462,24 +410,18 @@ class Client(object):
         raise kind(code, message, response.status)
 
 
-class Preview(object):
+class Preview(_Closing):
     """One frame in memory that the service shares; `close` it when it has been shown.
 
     Attributes:
-        shape: height, width, channels. dtype: "float32". strides: bytes.
-        data: memoryview of the samples, read only, gone after `close`.
+        shape: height, width, channels. data: memoryview of the samples, gone after `close`.
         facts: everything the service said: channels, color_space, notes, seconds.
     """
 
     def __init__(self, client, facts):
-        self._client = client
-        self.facts = facts
-        self.shape = tuple(facts["shape"])
+        self._client, self.facts, self.path = client, facts, facts["file"]
+        self.shape, self.strides = tuple(facts["shape"]), tuple(facts["strides"])
         self.dtype = facts["dtype"]
-        self.strides = tuple(facts["strides"])
-        self.path = facts["file"]
-        self._map = None
-        self.data = None
         offset, count = facts["offset"], facts["nbytes"]
         try:
             with open(self.path, "rb") as file:
@@ -503,12 +445,6 @@ class Preview(object):
         except WetgateError:
             pass  # a dead service has given it back already
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
 
 def _check_head(head, facts, size):
     """Refuse a segment that is not the frame that was told of."""
@@ -526,16 +462,14 @@ def _check_head(head, facts, size):
         raise ValueError("it is shorter than it says")
 
 
-# ---- sequences
-
-_NUMBER = re.compile(r"(\d+)(?=[^0-9]*$)")
+_NUMBER = re.compile(r"[0-9]+(?=[^0-9]*$)")
 
 
 def frame_number(path):
     """Return the frame number in a file name, its last digits before the suffix; None if none."""
     stem = os.path.splitext(os.path.basename(path))[0]
     match = _NUMBER.search(stem)
-    return int(match.group(1)) if match else None
+    return int(match.group()) if match else None
 
 
 def sequence_pattern(path):
@@ -545,23 +479,22 @@ def sequence_pattern(path):
     match = _NUMBER.search(stem)
     if match is None:
         return path
-    digits = match.group(1)
-    before, after = stem[: match.start()].replace("%", "%%"), stem[match.end() :]
-    field = "%%0%dd" % len(digits) if len(digits) > 1 else "%d"
-    return os.path.join(folder, before + field + after.replace("%", "%%") + suffix)
+    field = "%%0%dd" % len(match.group()) if len(match.group()) > 1 else "%d"
+    before, after = stem[: match.start()], stem[match.end() :] + suffix
+    return os.path.join(folder, before.replace("%", "%%") + field + after.replace("%", "%%"))
 
 
 def frame_path(pattern, number):
     """Return the path of one frame of a `%04d` pattern."""
-    return pattern % number if "%" in pattern else pattern
+    folder, name = os.path.split(pattern)
+    return os.path.join(folder, name % number) if "%" in name else pattern
 
 
 def frame_ranges(numbers):
     """Write frame numbers as ranges: `1001-1024,1030`."""
     runs = []
     for number in sorted(set(numbers)):
-        if runs and runs[-1][1] == number - 1:
-            runs[-1][1] = number
-        else:
+        if not runs or runs[-1][1] != number - 1:
             runs.append([number, number])
+        runs[-1][1] = number
     return ",".join(str(a) if a == b else "%d-%d" % (a, b) for a, b in runs)
