@@ -27,6 +27,7 @@ def _case(clip: str, blocking: float, gain: float = 0.5, condition: Condition = 
     return Case(
         clip=clip, condition=condition, digest="0", coded=coded,
         twin=replace(ours, psnr=30.2), net=ours, told=replace(ours, psnr=30.3), found=clip != "b",
+        by_chance=-2e-5 if clip == "a" else 4e-5,
         peers=((best, replace(coded, psnr=30.1)), (replace(best, name="b"), coded)),
     )  # fmt: skip
 
@@ -44,6 +45,7 @@ def test_goals_are_read_on_h264_and_all_three_named() -> None:
     assert rows[f"mean gain, {name} (2)"].reached is True
     assert rows[f"blocking gone, {name} (2)"].wetgate == pytest.approx(92.5)
     assert rows[f"blocking gone, {name} (2)"].reached is True
+    assert "without a trace of a grid 97 %" in rows[f"blocking gone, {name} (2)"].note
     assert rows[f"mosquito noise gone, {name} (2)"].wetgate == pytest.approx(75.0)
     assert rows[f"network over its twin, {name} (2)"].wetgate == pytest.approx(0.3)
     assert rows[f"gain over the best peer, {name} (2)"].wetgate == pytest.approx(0.4)

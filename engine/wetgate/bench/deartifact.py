@@ -28,7 +28,7 @@ from wetgate.bench.table import (
     package_versions,
 )
 from wetgate.measure import bootstrap_mean, psnr
-from wetgate.measure.artifacts import blockiness, mosquito
+from wetgate.measure.artifacts import blockiness, grid_jump, mosquito
 from wetgate.operators.base import SourceFacts
 from wetgate.operators.deartifact.operator import MODEL, DeartifactOperator
 from wetgate.simulate.codec import CodecResult, CodecSpec, compress
@@ -97,6 +97,8 @@ class Case:
         twin: the classical step. net: the network's; None where none is installed.
         told: the classical step when it is told that the clip was coded.
         found: whether the grid was found without being told.
+        by_chance: `grid_jump` of the truth: content that happens to lie on the grid, which a
+            restoration that leaves no trace of a grid takes as well.
     """
 
     clip: str
@@ -107,6 +109,7 @@ class Case:
     net: Score | None
     told: Score
     found: bool
+    by_chance: float
     peers: tuple[tuple[Best, Score], ...]
 
     @property
@@ -196,6 +199,7 @@ def measure_case(clip: CleanClip, condition: Condition, *, quick: bool = False) 
         net=ours("auto")[0] if any(p.card.name == MODEL for p in list_models()) else None,
         told=twin if found else ours("none", "8")[0],
         found=found,
+        by_chance=float(np.mean([grid_jump(t) for t in truth])),
         peers=tuple(peers),
     )
 
@@ -298,7 +302,13 @@ def _summary(cases: Sequence[Case], skipped: Sequence[str]) -> list[BenchRow]:
         for what, index, wanted in (
             ("blocking", _blocking, BLOCKING), ("mosquito noise", _mosquito, MOSQUITO),
         ):  # fmt: skip
-            rows.append(_share_row(f"{what} gone, {name}", here, index, wanted if goal else None))
+            row = _share_row(f"{what} gone, {name}", here, index, wanted if goal else None)
+            if what == "blocking":
+                most = 100 * gone(here, lambda c: replace(c.coded, blocking=-c.by_chance), index)
+                row = replace(
+                    row, note=f"{row.note}, frames without a trace of a grid {most:.0f} %"
+                )
+            rows.append(row)
     note = "; ".join(skipped) + (
         f" [frames {SCORED[0]}-{SCORED[-1]} of each clip scored, of luma; shares are of sums over "
         "clips; intervals by bootstrap over clips; one thread; '(end)' = the grid of strengths "
