@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from wetgate.color.config import ColorConfig
     from wetgate.render.source import SourceClip
 
+KEPT_BYTES = 128 << 20
+"""Of samples kept when another frame is read: one of UHD, or more smaller ones."""
+
 WORKING_NAMES: Mapping[WorkingSpace, str] = {
     "source": "the values of the file",
     "log": "log",
@@ -48,15 +51,23 @@ class Picture:
     """Color samples of a frame as its file holds them.
 
     Attributes:
-        pixels: `(height, width, 1 or 3)`, un-clamped, in `space`.
+        columns: where the color channels, 1 or 3, are among those of the frame.
         alpha: `(height, width, 1)` where the file has it.
         space: OCIO name, or `unknown`.
     """
 
     frame: Frame
-    pixels: Pixels
+    columns: tuple[int, ...]
     alpha: Pixels | None
     space: str
+
+    @property
+    def pixels(self) -> Pixels:
+        """The color samples, `(height, width, 1 or 3)`, un-clamped; a view where it can be."""
+        first, count = self.columns[0], len(self.columns)
+        if self.columns == tuple(range(first, first + count)):
+            return self.frame.pixels[..., first : first + count]
+        return self.frame.pixels[..., list(self.columns)]
 
 
 class Shot:
@@ -80,6 +91,7 @@ class Shot:
         self.plate = plate or self.restored.plate
         self._clip: SourceClip | None = None
         self._config: ColorConfig | None = None
+        self._recent: dict[tuple[str, int], Picture] = {}
         self.input_space = str(facts.get("input_space") or UNDECIDED)
         self.output_space = str(facts.get("output_space") or self.input_space)
 
@@ -160,10 +172,26 @@ class Shot:
 
     def source(self, number: int) -> Picture:
         """Read a frame of the plate; raises `InputError`."""
-        return _picture(self.clip[number], self.input_space)
+        return self._recall("source", number, self._read_source)
 
     def result(self, number: int) -> Picture:
         """Read a restored frame; raises `InputError`, also where it was not written."""
+        return self._recall("result", number, self._read_result)
+
+    def _recall(self, which: str, number: int, read: Callable[[int], Picture]) -> Picture:
+        """Return one of the last pictures, or read it: views of one frame come together."""
+        key = (which, number)
+        found = self._recent.get(key)
+        if found is None:
+            while sum(p.frame.pixels.nbytes for p in self._recent.values()) > KEPT_BYTES:
+                del self._recent[next(iter(self._recent))]
+            found = self._recent[key] = read(number)
+        return found
+
+    def _read_source(self, number: int) -> Picture:
+        return _picture(self.clip[number], self.input_space)
+
+    def _read_result(self, number: int) -> Picture:
         self.record(number)
         path = self.restored.path(number)
         layer = layer_in(path, self._text("layer"))
@@ -219,7 +247,8 @@ class Shot:
         Without a config, or for data, the samples are the codes. What is not finite is black.
         """
         rgb = pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., :1], 3, axis=-1)
-        rgb = np.nan_to_num(rgb, nan=0.0, posinf=0.0, neginf=0.0)
+        if not np.isfinite(rgb).all():
+            rgb = np.nan_to_num(rgb, nan=0.0, posinf=0.0, neginf=0.0)
         if self.config is None or self.config.is_data(space):
             return np.clip(rgb, 0, 1), "the values of the file, clipped to 0-1"
         bits = legal_bits(sample_type) if self.is_legal else None
@@ -241,8 +270,7 @@ class Shot:
 
 
 def _picture(frame: Frame, space: str) -> Picture:
-    columns = list(color_channels(frame.channels)) or [0]
-    pixels = np.ascontiguousarray(frame.pixels[..., columns])
+    columns = color_channels(frame.channels) or (0,)
     at = alpha_channel(frame.channels)
     alpha = None if at is None else np.ascontiguousarray(frame.pixels[..., at : at + 1])
-    return Picture(replace(frame, color_space=space), pixels, alpha, space)
+    return Picture(replace(frame, color_space=space), columns, alpha, space)

@@ -42,6 +42,7 @@ CLASS_WORDS: Mapping[int, str] = {
     Provenance.INFERRED: "invented",
 }
 _DIM = np.float32(0.5)
+_FEW = 4
 _LEAST = np.float32(0.55)
 """How much a single px of a class colors a px of the view that covers many."""
 
@@ -89,10 +90,13 @@ def shrunk(picture: Picture, width: int) -> Pixels:
 
     What is not finite counts as 0, so that it does not spread.
     """
-    pixels = picture.pixels
+    # A picture with few channels is shrunk whole: taking the colors out first would cost more.
+    whole = picture.frame.pixels.shape[-1] <= _FEW
+    pixels = picture.frame.pixels if whole else np.ascontiguousarray(picture.pixels)
     if picture.frame.non_finite is not None:
         pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
-    return _fit(pixels, shown_size(picture, width))
+    small = _fit(pixels, shown_size(picture, width))
+    return np.ascontiguousarray(small[..., list(picture.columns)]) if whole else small
 
 
 def shown_size(picture: Picture, width: int) -> tuple[int, int]:
@@ -109,7 +113,7 @@ def _difference(shot: Shot, number: int, width: int, gain: float) -> View:
     steps = shot.steps
     working = steps[0].working if steps else "source"
     size = min(shown_size(after, width), shown_size(before, width))
-    worked = []
+    worked, encoding = [], shot.encoding(before, working)
     for picture in (before, after):
         samples = _fit(shrunk(picture, width), size)
         alpha = None if picture.alpha is None else _fit(picture.alpha, size)
@@ -119,7 +123,7 @@ def _difference(shot: Shot, number: int, width: int, gain: float) -> View:
     shown = shown if shown.shape[-1] == 3 else np.repeat(shown[..., :1], 3, axis=-1)
     facts: dict[str, object] = {
         "gain": gain,
-        "working": WORKING_NAMES[working],
+        "working": WORKING_NAMES["source" if encoding.is_identity else working],
         "least": float(apart.min()),
         "most": float(apart.max()),
         **_size_facts(after),

@@ -120,7 +120,7 @@ export class Fixes {
 
   tell() {
     const decided = this.all.filter((f) => f.verdict).length;
-    const shown = this.all.length < this.total ? "the " + this.all.length + " most doubtful of " + this.total : String(this.total);
+    const shown = this.all.length < this.total ? this.all.length + " of " + this.total : String(this.total);
     el("fix-count").textContent = this.total ? shown + ", " + decided + " decided" : "";
     el("no-fixes").hidden = this.all.length > 0;
     el("no-fixes").textContent = "No step of this recipe has found single defects.";
@@ -161,8 +161,9 @@ export class Fixes {
     }));
     const note = document.createElement("p");
     note.className = "note";
+    const shortened = told.width < fix.box[2] - fix.box[0] || told.height < fix.box[3] - fix.box[1];
     const stretch = told.note.split(", ").slice(1).join(", ");
-    note.textContent = [told.width + " x " + told.height + " px", stretch, ...told.trouble].filter(Boolean).join("; ");
+    note.textContent = [told.width + " x " + told.height + " px" + (shortened ? " of it" : ""), stretch, ...told.trouble].filter(Boolean).join("; ");
     el("crops").append(note);
   }
 }

@@ -193,7 +193,7 @@ class Review {
     const said = [facts.width + " x " + facts.height];
     if (facts.view) said.push(facts.space + ", shown as " + facts.view);
     if (facts.gain) {
-      said.push("restored less scan, " + facts.gain + " times, in " + facts.working + "; brighter is bright");
+      said.push("restored less scan, " + facts.gain + " times, in " + facts.working + ", bright where the result is brighter");
       said.push("from " + facts.least.toPrecision(2) + " to " + facts.most.toPrecision(2));
     }
     if (facts.note) said.push(facts.note);
@@ -324,7 +324,7 @@ const start = async () => {
   }
   el("jobs").hidden = false;
   for (;;) {
-    await showJobs();
+    try { await showJobs(); } catch (e) { say(e.message); }
     await new Promise((r) => setTimeout(r, 1000));
   }
 };

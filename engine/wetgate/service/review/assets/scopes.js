@@ -62,7 +62,7 @@ const drawWaveform = (told) => {
       for (const [ink, values] of data) {
         const v = values[row * columns + column];
         if (!v) continue;
-        const light = 0.25 + 0.75 * Math.log1p(v) * scale;
+        const light = 0.1 + 0.75 * Math.log1p(v) * scale;
         for (let c = 0; c < 3; c++) image.data[to + c] = Math.min(255, image.data[to + c] + ink[c] * light);
       }
       image.data[to + 3] = 255;
@@ -97,7 +97,7 @@ const drawHistogram = (told) => {
   const top = Math.sqrt(Math.max(1, ...Object.values(all).flat()));
   context.globalCompositeOperation = "lighter";
   for (const [name, values] of Object.entries(all)) {
-    context.fillStyle = "rgba(" + INK[name].join(",") + ",.62)";
+    context.fillStyle = "rgba(" + INK[name].join(",") + ",.5)";
     values.forEach((count, at) => {
       if (!count) return;
       const tall = area.height * Math.sqrt(count) / top;
