@@ -21,6 +21,7 @@ _CHUNK, _OVERLAP = 192, 48
 _WEAK = 0.5
 _MOST = 3.0
 _FAR_OFF = 3.0
+_SEEN = 0.7
 
 _Float = NDArray[np.float64]
 
@@ -82,6 +83,13 @@ def trimmed(courses: Mapping[int, Course]) -> dict[int, Course]:
         if high - low >= 2:
             kept[index] = _part(course, low, high)
     return kept
+
+
+def stands(courses: Mapping[int, Course]) -> bool:
+    """Whether a line is seen in most strips: of what is none, as many say less than nothing."""
+    own, error, _ = _series(courses)
+    weight = 1.0 / np.maximum(error, 1e-9)
+    return bool(np.average(own > 0, weights=weight / weight.sum()) > _SEEN)
 
 
 def _part(course: Course, low: int, high: int) -> Course:

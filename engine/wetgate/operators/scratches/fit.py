@@ -18,7 +18,8 @@ from wetgate.operators.scratches.profile import (
 )
 from wetgate.operators.scratches.tracks import along
 
-_ROUNDS = 3
+ROUNDS = 3
+"""How often a place is looked at again."""
 _FARTHEST = 1.5
 _TURNS = 0.6
 _FADES = 0.25
@@ -80,6 +81,24 @@ def course_at(first: int, place: _Float) -> Course:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What rows say at a course's place, strip by strip.
+
+    Attributes:
+        own: `(n,)` strength. moved: `(n,)` strength times displacement, px.
+        beside, sides: `(n, m)` the same at places beside, where no scratch is.
+        level, steps: as in `Course`.
+    """
+
+    own: _Float
+    moved: _Float
+    beside: _Float
+    sides: _Float
+    level: _Float
+    steps: _Float
+
+
 def fit_frame(
     luma: NDArray[np.float32],
     strips: Strips,
@@ -97,70 +116,77 @@ def fit_frame(
         fixed: keep the place.
     """
     course = start = course_at(first, place)
-    per_frame = strips.count
-    turns = _TURNS * (2 * np.pi / per_frame) ** 2
-    fades = _FADES * min(1.0, (2 * np.pi / (0.5 * per_frame)) ** 2)
-    for _ in range(1 if fixed else _ROUNDS):
-        course, moved, spread = _measured(luma, strips, course, filters, fades)
-        if fixed:
-            break
-        usual = max(float(np.median(course.strength)), 1e-12)
-        firm = np.maximum(course.strength, _LEAST_STRENGTH * usual)
-        shift = np.clip(moved / firm, -_FARTHEST, _FARTHEST)
-        weight = (firm / np.maximum(spread, 1e-12)) ** 2
-        place = smoothed(course.place + shift, weight, turns)
-        place = np.clip(place, start.place - 3.0, start.place + 3.0)
-        course = replace(course, place=place)
+    for _ in range(1 if fixed else ROUNDS):
+        reading = read_plain(luma, strips, course, filters)
+        course = course_of(course, reading, strips)
+        if not fixed:
+            course = replace(course, place=next_place(course, reading, strips, start.place))
     return course
 
 
-def _measured(
-    luma: NDArray[np.float32],
-    strips: Strips,
-    course: Course,
-    filters: RowFilters,
-    fades: float,
-) -> tuple[Course, _Float, _Float]:
-    """Return strengths at the course's place, strength times displacement, and its deviation."""
+def course_of(course: Course, reading: Reading, strips: Strips) -> Course:
+    """Return a course with what was read, strengths smoothed over the frame."""
+    fades = _FADES * min(1.0, (2 * np.pi / (0.5 * strips.count)) ** 2)
+    error = deviation(reading.beside)
+    usual = max(abs(float(np.median(reading.own))), 1e-9)
+    strength = smoothed(reading.own, 1.0 / np.maximum(error, 1e-3 * usual) ** 2, fades * usual)
+    return Course(
+        course.first,
+        course.place,
+        np.maximum(strength, 0.0),
+        error,
+        reading.own,
+        reading.level,
+        reading.beside,
+        reading.steps,
+    )
+
+
+def next_place(course: Course, reading: Reading, strips: Strips, start: _Float) -> _Float:
+    """Return the place that a reading points at, smooth, and never far from where it began."""
+    turns = _TURNS * (2 * np.pi / strips.count) ** 2
+    usual = max(float(np.median(course.strength)), 1e-12)
+    firm = np.maximum(course.strength, _LEAST_STRENGTH * usual)
+    shift = np.clip(reading.moved / firm, -_FARTHEST, _FARTHEST)
+    weight = (firm / np.maximum(deviation(reading.sides), 1e-12)) ** 2
+    place = smoothed(course.place + shift, weight, turns)
+    return np.asarray(np.clip(place, start - 3.0, start + 3.0))
+
+
+def read_plain(
+    luma: NDArray[np.float32], strips: Strips, course: Course, filters: RowFilters
+) -> Reading:
+    """Read strengths at a course's place, the picture taken for a random walk with grain."""
     rows, x, _ = course.rows(strips)
     whole = np.rint(x).astype(np.intp)
     half = filters.half
     aside = (half + 2, half + 7)
     reach = half + aside[-1]
     band = gathered(luma, rows, whole, reach).astype(np.float64)
-    rough, level, _ = _roughness(band, half)
+    rough, level, _ = roughness(band, half)
     # One choice a strip, or rows of one strip would be read by different rules.
-    rough = np.rint(_per_strip(rough, course, strips)[0]).astype(np.intp)
+    rough = np.rint(per_strip(rough, strips)).astype(np.intp)
     per_row = rough[(rows - rows[0]) // strips.rows]
     phase = np.rint((x - whole + 0.5) * PHASES).astype(np.intp)
     taps = filters.taps[per_row, phase]
-    answers, steps = [], []
-    for offset in (0, *aside, *(-a for a in aside)):
-        part = band[:, reach + offset - half : reach + offset + half + 1]
-        answers.append(np.einsum("rkc,rc->rk", taps, part))
-        steps.append(part[:, -3:].mean(axis=1) - part[:, :3].mean(axis=1))
-    own, moved = (_per_strip(answers[0][:, k], course, strips)[0] for k in range(2))
+    offsets = (0, *aside, *(-a for a in aside))
+    parts = np.stack([band[:, reach + o - half : reach + o + half + 1] for o in offsets], axis=2)
+    answers = per_strip(np.matmul(taps, parts), strips)
+    sides = per_strip(parts[:, -3:].mean(axis=1) - parts[:, :3].mean(axis=1), strips)
+    own, moved = answers[:, 0, 0], answers[:, 1, 0]
     # The phase is rounded: what is left of the place belongs to the displacement.
-    left = _per_strip(x - whole + 0.5 - phase / PHASES, course, strips)[0]
-    beside = np.stack([_per_strip(a[:, 0], course, strips)[0] for a in answers[1:]], axis=1)
-    sides = np.stack([_per_strip(a[:, 1], course, strips)[0] for a in answers[1:]], axis=1)
-    error, spread = _deviation(beside), _deviation(sides)
-    usual = max(abs(float(np.median(own))), 1e-9)
-    strength = smoothed(own, 1.0 / np.maximum(error, 1e-3 * usual) ** 2, fades * usual)
-    fitted = Course(
-        course.first,
-        course.place,
-        np.maximum(strength, 0.0),
-        error,
-        own,
-        _per_strip(level, course, strips)[0],
-        beside,
-        np.stack([_per_strip(s, course, strips)[0] for s in steps], axis=1),
+    left = per_strip(x - whole + 0.5 - phase / PHASES, strips)
+    return Reading(
+        own=own,
+        moved=moved - left * own,
+        beside=answers[:, 0, 1:],
+        sides=answers[:, 1, 1:],
+        level=per_strip(level, strips),
+        steps=sides,
     )
-    return fitted, moved - left * own, spread
 
 
-def _roughness(band: _Float, half: int) -> tuple[_Float, _Float, _Float]:
+def roughness(band: _Float, half: int) -> tuple[_Float, _Float, _Float]:
     """Return per row which of `ROUGHNESS` fits the picture beside, its level and its grain."""
     middle = band.shape[1] // 2
     sides = [band[:, : middle - half + 3], band[:, middle + half - 2 :]]
@@ -178,19 +204,23 @@ def _roughness(band: _Float, half: int) -> tuple[_Float, _Float, _Float]:
     return index, level, grain
 
 
-def _per_strip(values: _Float, course: Course, strips: Strips) -> tuple[_Float, _Float]:
-    """Return the mean of each strip's rows without outliers, and their deviation."""
-    count = len(course.place)
-    padded = np.full(count * strips.rows, np.nan)
-    padded[: len(values)] = values
-    table = padded.reshape(count, strips.rows)
-    middle = np.nanmedian(table, axis=1, keepdims=True)
-    limit = 1.5 * 1.4826 * np.nanmedian(np.abs(table - middle), axis=1, keepdims=True)
-    kept = np.minimum(np.maximum(table, middle - limit), middle + limit)
-    return np.nanmean(kept, axis=1), limit[:, 0] / 1.5
+def per_strip(values: _Float, strips: Strips) -> _Float:
+    """Return the mean of each strip's rows `(n, ...)` without outliers; `values` `(row, ...)`."""
+    full = len(values) // strips.rows
+    table = values[: full * strips.rows].reshape(full, strips.rows, *values.shape[1:])
+    means = _without_outliers(table)
+    if len(values) > full * strips.rows:
+        means = np.concatenate([means, _without_outliers(values[None, full * strips.rows :])])
+    return means
 
 
-def _deviation(beside: _Float) -> _Float:
+def _without_outliers(table: _Float) -> _Float:
+    middle = np.median(table, axis=1, keepdims=True)
+    limit = 1.5 * 1.4826 * np.median(np.abs(table - middle), axis=1, keepdims=True)
+    return np.asarray(np.minimum(np.maximum(table, middle - limit), middle + limit).mean(axis=1))
+
+
+def deviation(beside: _Float) -> _Float:
     """Return what the filter answers where nothing is, root mean square over nearby strips."""
     square = np.pad(np.mean(beside**2, axis=1), 2, mode="edge")
     nearby = np.convolve(square, np.full(5, 0.2), "valid")
@@ -204,27 +234,37 @@ def add_profile(
     strips: Strips,
     course: Course,
     filters: RowFilters,
+    share: _Float,
 ) -> None:
-    """Add the rows along a course, and what each channel says of its strength."""
+    """Add the rows along a course, and what each channel says of its strength.
+
+    Args:
+        share: `(strip,)` how much a strip relies on other frames; above a half its rows are not
+            added here.
+    """
     rows, x, strength = course.rows(strips)
     whole = np.rint(x).astype(np.intp)
     phase = np.rint((x - whole + 0.5) * PHASES).astype(np.intp)
     half = (sums.rows.shape[2] - 1) // 2
     band = gathered(luma, rows, whole, half).astype(np.float64)
-    rough, _, grain = _roughness(band, half - 8)
-    rough = np.rint(_per_strip(rough, course, strips)[0]).astype(np.intp)
+    rough, _, grain = roughness(band, half - 8)
+    rough = np.rint(per_strip(rough, strips)).astype(np.intp)
     rough = rough[(rows - rows[0]) // strips.rows]
     # What the filters answer beside the scratch says how much the rows of a strip can tell.
     noise = course.error**2 * strips.rows
     noise = noise[(rows - rows[0]) // strips.rows] / filters.variance[rough, phase]
-    weight = 1.0 / np.maximum(noise, grain)
+    weight = np.where(share > 0.5, 0.0, 1.0)[(rows - rows[0]) // strips.rows]
+    weight = weight / np.maximum(noise, grain)
     # The level must not tell anything at all.
     sums.add(rough, phase, band - band.mean(axis=1, keepdims=True), strength, weight)
     wide = gathered(pixels, rows, whole, filters.half).astype(np.float64)
+    wide -= gathered(luma, rows, whole, filters.half)[..., None]
     taps = filters.taps[rough, phase, 0]
     weight = 1.0 / np.maximum(course.error, 1e-9) ** 2
+    every = per_strip(np.einsum("rk,rkc->rc", taps, wide), strips)
     for c in range(pixels.shape[2]):
-        own = _per_strip(np.einsum("rc,rc->r", taps, wide[..., c]), course, strips)[0]
+        # Color is smoother than luma: what a channel has more than luma is read as it stands.
+        own = every[:, c] + course.own
         sums.gains[c, 0] += float((weight * own * course.strength).sum())
         sums.gains[c, 1] += float((weight * course.strength**2).sum())
 

@@ -32,6 +32,7 @@ _STEEP = 3.5
 COVERS = 0.3
 """Share of the picture under its core that a scratch hides from which on it tore the emulsion."""
 _ADDS = 0.35
+_GROWS = 0.2
 _WANDERS = 0.35
 _HIDES = 0.15
 _PRESENT = 0.92
@@ -244,7 +245,7 @@ def judge_candidate(
         # A thing before the lens stays where it is too, and hides what is behind it.
         score -= 8.0
         why = "hides the picture and stands still"
-    if covers + 2.0 * unsure < -COVERS:
+    if covers + 2.0 * unsure < -_GROWS:
         score -= 8.0
         why = "differs with what it lies on"
     if facts["jump"] > 1.0:

@@ -18,7 +18,7 @@ from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_pict
 from wetgate.operators.scratches.fit import Course
 from wetgate.operators.scratches.judge import bridge
 from wetgate.operators.scratches.lines import Strips, luma_of
-from wetgate.operators.scratches.profile import Profile
+from wetgate.operators.scratches.profile import STEPS, Profile
 from wetgate.operators.scratches.tracks import LOST, STRENGTHS, Loan, Track
 
 FARTHEST = 32
@@ -28,6 +28,7 @@ _RIM = 7
 _MORE_ROWS = 4
 _WORST = 2.5
 _SHARE = 0.25
+_LEAST_RIM = 0.5
 
 _Float = NDArray[np.float64]
 
@@ -136,6 +137,8 @@ def _best(
     top = max(0, strip * strips.rows - _MORE_ROWS)
     bottom = min(height, (strip + 1) * strips.rows + _MORE_ROWS)
     middle = round(x)
+    half = _core_of(tracks[index])
+    core = middle + np.arange(-half, half + 1)
     beside = np.arange(reach + 1, reach + 1 + _RIM)
     columns = middle + np.concatenate([-beside[::-1], beside])
     if columns[0] < 0 or columns[-1] >= width:
@@ -149,10 +152,13 @@ def _best(
                 continue
             if columns[0] + dx < 0 or columns[-1] + dx >= width:
                 continue
-            if _crossed(tracks, source, (top + bottom) // 2 + dy, x + dx, reach, strips):
+            clear = _clear_of(tracks, source, (top + bottom) // 2 + dy, columns + dx, strips)
+            lent = _clear_of(tracks, source, (top + bottom) // 2 + dy, core + dx, strips)
+            if not lent.all() or clear.mean() < _LEAST_RIM:
                 continue
-            other = there[top + dy : bottom + dy, columns + dx].astype(np.float64)
-            apart = rim - other
+            other = there[top + dy : bottom + dy, columns[clear] + dx].astype(np.float64)
+            mine = rim[:, clear]
+            apart = mine - other
             shift = apart.mean(axis=(0, 1))
             # Luma decides: the grain of single channels is coarser than what is looked for.
             error = float(np.mean((apart - shift).mean(axis=2) ** 2))
@@ -162,15 +168,23 @@ def _best(
     return best
 
 
-def _crossed(
-    tracks: Sequence[Track], number: int, row: int, x: float, reach: int, strips: Strips
-) -> bool:
-    """Whether any line of that frame comes near a place."""
+def _clear_of(
+    tracks: Sequence[Track], number: int, row: int, columns: NDArray[np.intp], strips: Strips
+) -> NDArray[np.bool_]:
+    """Return which columns of a row no line of that frame reaches."""
+    clear = np.ones(len(columns), np.bool_)
     for track in tracks:
         own = track.frames.get(number)
         if own is None:
             continue
         strip = row // strips.rows - own.first
-        if 0 <= strip < len(own.place) and abs(own.place[strip] - x) <= track.profile.reach + reach:
-            return True
-    return False
+        if 0 <= strip < len(own.place):
+            clear &= np.abs(columns - own.place[strip]) > track.profile.reach
+    return clear
+
+
+def _core_of(track: Track) -> int:
+    """Return the px either side of the middle at which a line may hide too much."""
+    size = np.abs(track.profile.values).mean(axis=0)
+    away = np.abs(np.arange(len(size)) - len(size) // 2) / STEPS
+    return int(np.ceil(away[size >= LOST].max(initial=0.0) + 0.5))

@@ -103,7 +103,7 @@ def row_filters(profile: Profile) -> RowFilters:
     variance = np.empty((len(ROUGHNESS), PHASES + 1))
     luma = Profile(profile.values.mean(axis=0, keepdims=True))
     for r, rough in enumerate(ROUGHNESS):
-        inverse = _inverse_covariance(half, rough)
+        inverse = inverse_covariance(half, rough)
         for phase in range(PHASES + 1):
             at = u - (phase / PHASES - 0.5)
             own = luma.at(at)[:, 0]
@@ -152,18 +152,26 @@ class ProfileSums:
         rows: `(roughness, phase, 2 * half + 1)`, sum of weight times strength times row.
         gains: `(channel, 2)`, products of each channel's strength with luma's, and of luma's with
             itself.
+        normal, right: normal equations of what other frames told.
     """
 
     strength: _Float
     rows: _Float
     gains: _Float
+    normal: _Float
+    right: _Float
 
     @staticmethod
     def empty(channels: int, half: int) -> ProfileSums:
         """Start with nothing, for rows of `2 * half + 1` px."""
         shape = len(ROUGHNESS), PHASES + 1
+        size = 2 * (half - _AROUND) * STEPS + 1
         return ProfileSums(
-            np.zeros(shape), np.zeros((*shape, 2 * half + 1)), np.zeros((channels, 2))
+            np.zeros(shape),
+            np.zeros((*shape, 2 * half + 1)),
+            np.zeros((channels, 2)),
+            np.zeros((size, size)),
+            np.zeros(size),
         )
 
     def add(
@@ -187,10 +195,9 @@ class ProfileSums:
         half = (self.rows.shape[2] - 1) // 2
         reach = half - _AROUND
         size = 2 * reach * STEPS + 1
-        normal = np.zeros((size, size))
-        right = np.zeros(size)
+        normal, right = self.normal / _ALIKE, self.right / _ALIKE
         for r, rough in enumerate(ROUGHNESS):
-            inverse = _inverse_covariance(half, rough)
+            inverse = inverse_covariance(half, rough)
             for phase in range(PHASES + 1):
                 lay = _lay(reach, half, phase)
                 weighed = lay.T @ inverse / _ALIKE
@@ -249,13 +256,39 @@ def _pixel_gauss(u: _Float, sigma: float) -> _Float:
 
 
 @lru_cache(maxsize=64)
-def _inverse_covariance(half: int, rough: float) -> _Float:
+def inverse_covariance(half: int, rough: float) -> _Float:
+    """Return the inverse covariance of `2 * half + 1` px of picture and grain of variance 1."""
     u = np.arange(-half, half + 1, dtype=np.float64)
     apart = np.abs(u[:, None] - u[None, :])
     # The level is free: a large constant in the covariance says so.
     inverse = np.linalg.inv(np.eye(len(u)) + rough * (100.0 * len(u) - 0.5 * apart) + 100.0)
     inverse.setflags(write=False)
     return np.asarray(inverse)
+
+
+def lay_weights(distance: _Float, reach: int) -> tuple[NDArray[np.intp], _Float]:
+    """Return the samples that land on px at distances from the center, and their weights.
+
+    Both `(..., 4)`; weights are those of `Profile.at`, 0 from `reach` px on.
+    """
+    last = 2 * reach * STEPS
+    place = distance * STEPS + 0.5 * last
+    inside = (place > 0) & (place < last)
+    place = np.where(inside, place, 0.0)
+    below = np.floor(place).astype(np.intp)
+    t = place - below
+    weights = np.stack(
+        [
+            0.5 * t * (-1 + t * (2 - t)),
+            1 + 0.5 * t**2 * (-5 + 3 * t),
+            0.5 * t * (1 + t * (4 - 3 * t)),
+            0.5 * t**2 * (-1 + t),
+        ],
+        axis=-1,
+    )
+    at = below[..., None] + np.arange(-1, 3)
+    weights = np.where(inside[..., None] & (at >= 0) & (at <= last), weights, 0.0)
+    return np.clip(at, 0, last), weights
 
 
 @lru_cache(maxsize=256)

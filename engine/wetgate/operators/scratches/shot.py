@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import FrameReader, Pixels, SourceFacts
-from wetgate.operators.scratches.film import extended, trimmed, with_strength
-from wetgate.operators.scratches.fit import Course, add_profile, course_at, fit_frame, tint_of
+from wetgate.operators.scratches.behind import Window, radius_of
+from wetgate.operators.scratches.closer import add_rest, fit_closer
+from wetgate.operators.scratches.film import extended, stands, trimmed, with_strength
+from wetgate.operators.scratches.fit import Course, add_profile, course_at, tint_of
 from wetgate.operators.scratches.follow import Path, follow
 from wetgate.operators.scratches.judge import COVERS, Verdict, judge
 from wetgate.operators.scratches.lines import Evidence, Strips, evidence_of, luma_of
@@ -32,6 +34,7 @@ _TURNS = 3
 _LEAST_SIDE = 64
 _LEAST_SHOT = 2
 _FIRST_SIGMA = (0.6, 0.8, 1.2, 2.0)
+_BAND = 58
 _HALF = 20
 """px either side of a core of which the cross section is made."""
 
@@ -96,29 +99,70 @@ def fit_candidates(
     """Refine place, strength and cross section of every candidate."""
     strips = Strips.of(facts.height)
     filters: list[RowFilters] = []
+    fitted: list[dict[int, Course]] = [{} for _ in candidates]
     for candidate in candidates:
         for index, (strip, place) in candidate.begins(strips).items():
             candidate.courses[index] = course_at(strip, place)
         core = candidate.path.core
         filters.append(row_filters(gaussian_profile(_FIRST_SIGMA[core], candidate.path.polarity)))
+    window = Window(radius_of(facts.height, facts.width), strips)
     for turn in range(_TURNS):
         tints: list[list[_Float]] = [[] for _ in candidates]
         sums = [ProfileSums.empty(facts.channels, _HALF) for _ in candidates]
+        window.clear()
+        ahead = 0
         for index, number in enumerate(frames):
             here = [i for i, c in enumerate(candidates) if index in c.courses]
             if not here:
                 continue
+            ahead = max(ahead, index - window.radius)
+            while ahead < min(index + window.radius + 1, len(frames)):
+                lines = [
+                    (c.courses[ahead], c.profile)
+                    for c in candidates
+                    if ahead in c.courses and c.profile is not None
+                ]
+                window.put(ahead, luma_of(_sized(read(frames[ahead]), facts)), lines)
+                ahead += 1
             pixels = _sized(read(number), facts)
             luma = luma_of(pixels)
             for i in here:
-                known = candidates[i].courses[index]
+                known = candidates[i]
                 fixed = turn == _TURNS - 1
-                course = fit_frame(luma, strips, known.first, known.place, filters[i], fixed=fixed)
-                candidates[i].courses[index] = course
+                profile = known.profile or gaussian_profile(
+                    _FIRST_SIGMA[known.path.core], known.path.polarity
+                )
+                band = window.band(
+                    index, i, known.courses, profile, _BAND, removed=known.profile is not None
+                )
+                course, share = fit_closer(
+                    luma,
+                    strips,
+                    known.courses[index],
+                    filters[i],
+                    profile,
+                    band,
+                    fixed=fixed,
+                    removed=known.profile is not None,
+                )
+                fitted[i][index] = course
                 if fixed:
                     tints[i].append(tint_of(pixels, luma, strips, course, filters[i].half))
                 else:
-                    add_profile(sums[i], pixels, luma, strips, course, filters[i])
+                    add_profile(sums[i], pixels, luma, strips, course, filters[i], share)
+                    if band is not None:
+                        add_rest(
+                            sums[i],
+                            band,
+                            strips,
+                            course,
+                            profile,
+                            share,
+                            removed=known.profile is not None,
+                        )
+        for candidate, courses in zip(candidates, fitted, strict=True):
+            candidate.courses.update(courses)
+            courses.clear()
         if turn == _TURNS - 1:
             for candidate, tint in zip(candidates, tints, strict=True):
                 candidate.tint = np.mean(tint, axis=0) if tint else np.zeros(facts.channels)
@@ -128,7 +172,9 @@ def fit_candidates(
                 continue
             candidate.profile = sums[i].estimate()
             filters[i] = row_filters(candidate.profile)
-            if turn == 0:
+            if turn == 0 and not stands(candidate.courses):
+                candidate.courses = {}
+            elif turn == 0:
                 candidate.courses = extended(candidate.courses, strips, len(frames))
             else:
                 candidate.courses = trimmed(candidate.courses)
