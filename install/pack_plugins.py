@@ -20,6 +20,7 @@ ADAPTERS = (BLENDER,)
 
 
 def main() -> None:
+    """Pack all adapters."""
     parser = argparse.ArgumentParser(description="Write the zips of the host adapters.")
     parser.add_argument("directory", type=Path, help="where the zips go")
     directory: Path = parser.parse_args().directory

@@ -7,6 +7,7 @@ SPEC names the zip, the engine, folders, the plates and the steps; what was seen
 SPEC["out"] as JSON. Steps are generators: each `yield` lets Blender live on for a moment.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,8 @@ import traceback
 
 import bpy
 
-SPEC = json.load(open(sys.argv[sys.argv.index("--") + 1], encoding="utf-8"))
+with open(sys.argv[sys.argv.index("--") + 1], encoding="utf-8") as _file:
+    SPEC = json.load(_file)
 SEEN = {"version": bpy.app.version_string, "python": sys.version.split()[0], "steps": {}}
 EXTENSION = bpy.app.version >= (4, 2)
 MODULE = "bl_ext.user_default.wetgate_vse" if EXTENSION else "wetgate_vse"
@@ -74,14 +76,17 @@ def install():
 
 def timeline():
     """Lay the strips: EXR, a trimmed DPX, and a second view of the same DPX files."""
-    bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 60
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, 60
+    scene.render.resolution_x, scene.render.resolution_y = SPEC["size"]
     exr = _images("EXR", SPEC["exr"], 1, 1)
     exr.use_float = True
     exr.transform.offset_x, exr.transform.scale_x, exr.transform.rotation = 12, 1.25, 0.125
     exr.crop.min_x, exr.crop.max_y = 7, 5
     exr.blend_type, exr.blend_alpha = "ALPHA_OVER", 0.75
     exr.use_flip_x, exr.color_saturation = True, 0.5
-    exr.modifiers.new("Grade", "BRIGHT_CONTRAST").contrast = 4.0
+    with compat().scene_for_modifiers(bpy.context.scene):
+        exr.modifiers.new("Grade", "BRIGHT_CONTRAST").contrast = 4.0
     exr.keyframe_insert("blend_alpha", frame=1)
     exr.blend_alpha = 0.25
     exr.keyframe_insert("blend_alpha", frame=20)
@@ -109,7 +114,7 @@ def restore():
         for _ in _until_over(240):
             yield
     work = addon("work")
-    seen = {"outcome": work.STATUS.outcome, "messages": work.STATUS.messages, "pairs": {}}
+    seen = {"outcome": work.STATUS.outcome, "messages": list(work.STATUS.messages), "pairs": {}}
     for name in ("EXR", "DPX", "DPX again"):
         new = by_name(name + " restored")
         if new is not None:
@@ -160,17 +165,14 @@ def meta():
     scene = bpy.context.scene
     _settings(scene)
     owner = strips().new_meta(name="Meta", channel=8, frame_start=100)
-    for index in range(1):
-        inner = compat().strips_of(owner).new_image(
-            name="inside", filepath=SPEC["exr"][0], channel=1, frame_start=100
-        )
-        for path in SPEC["exr"][1:4]:
-            inner.elements.append(os.path.basename(path))
+    inner = (
+        compat()
+        .strips_of(owner)
+        .new_image(name="inside", filepath=SPEC["exr"][0], channel=1, frame_start=100)
+    )
+    for path in SPEC["exr"][1:4]:
+        inner.elements.append(os.path.basename(path))
     inner.use_float = True
-    try:
-        owner.update()
-    except AttributeError:
-        pass
     if owner.frame_final_duration != 4:
         owner.frame_final_end = 104
     scene.render.resolution_x, scene.render.resolution_y = SPEC["size"]
@@ -183,7 +185,7 @@ def meta():
     task = addon("work").STATUS.tasks[0]
     seen = {
         "outcome": addon("work").STATUS.outcome,
-        "messages": addon("work").STATUS.messages,
+        "messages": list(addon("work").STATUS.messages),
         "same_settings": before == _render_facts(scene),
         "muted": [s.name for s in strips() if s.mute],
         "rendered": task.source.files,
@@ -213,7 +215,7 @@ def preview():
         found = [s for s in strips() if addon("results").kind_of(s) == "preview"]
         seen[kind] = {
             "strips": [_facts(s) for s in found],
-            "messages": work.STATUS.messages,
+            "messages": list(work.STATUS.messages),
             "seconds": time.time() - began,
         }
     bpy.ops.wetgate.clear_preview()
@@ -305,15 +307,89 @@ def refusals():
     return seen
 
 
+def window():
+    """Fill the window with a sequencer and open the tab of the panel."""
+    bpy.context.preferences.view.show_splash = False
+    screen = bpy.context.window_manager.windows[0].screen
+    area = max(screen.areas, key=lambda a: a.width * a.height)
+    area.type = "SEQUENCE_EDITOR"
+    area.spaces[0].view_type = "SEQUENCER_PREVIEW"
+    area.spaces[0].show_region_ui = True
+    _select("EXR")
+    editor().active_strip = by_name("EXR")
+    for _ in range(40):
+        yield
+    region = next(r for r in area.regions if r.type == "UI" and r.width > 1)
+    if hasattr(region, "active_panel_category"):
+        region.active_panel_category = "Wetgate"
+    else:
+        for click in SPEC["clicks"]:  # 3.4 has no other way to choose a tab
+            os.system("xdotool mousemove {} {} click 1".format(*click))
+            for _ in range(30):
+                yield
+    return {"size": [area.width, area.height], "region": [region.x, region.y, region.width]}
+
+
+def look():
+    """Take one picture."""
+    yield from _picture("look")
+    return {}
+
+
+def pictures():
+    """Take pictures of the panel idle, running, failed and done."""
+    _remove_results()
+    work = addon("work")
+    _settings(bpy.context.scene)
+    _select("EXR")
+    editor().active_strip = by_name("EXR")
+    bpy.ops.wetgate.check_engine()
+    for _ in range(1200):
+        if not work.STATUS.asking:
+            break
+        yield
+    bpy.context.scene.wetgate.recipe = "film-scan"
+    yield from _picture("idle")
+    bpy.context.scene.wetgate.recipe = "FILE"
+    _start()
+    dead = False
+    for _ in _until_over(240):
+        if work.STATUS.done >= 3 and work.STATUS.stage.startswith("Rest") and not dead:
+            yield from _picture("running")
+            os.kill(_service()["pid"], signal.SIGKILL)
+            dead = True
+        yield
+    yield from _picture("failed")
+    _select("EXR")
+    for _ in _run(240):
+        yield
+    bpy.context.scene.frame_set(5)
+    yield from _picture("done")
+    bpy.ops.wetgate.compare()
+    bpy.context.scene.wetgate.recipe = "film-scan"
+    bpy.context.scene.wetgate.space_mode = "NAME"
+    yield from _picture("compared")
+    bpy.ops.wetgate.compare()
+    return {"outcome": work.STATUS.outcome}
+
+
 # ---- machinery
+
+
+def _picture(name):
+    for _ in range(20):
+        yield
+    found = bpy.context.window_manager.windows[0]
+    with bpy.context.temp_override(window=found):
+        bpy.ops.screen.screenshot(filepath=os.path.join(SPEC["shots"], name + ".png"))
+    yield
+
 
 _TICKS = {"longest": 0.0}
 
 
 def _images(name, paths, channel, start):
-    strip = strips().new_image(
-        name=name, filepath=paths[0], channel=channel, frame_start=start
-    )
+    strip = strips().new_image(name=name, filepath=paths[0], channel=channel, frame_start=start)
     for path in paths[1:]:
         strip.elements.append(os.path.basename(path))
     return strip
@@ -336,6 +412,8 @@ def _remove_results():
     for strip in list(strips()):
         if strip.get("wetgate"):
             strips().remove(strip)
+        else:
+            strip.mute = False
 
 
 def _start():
@@ -348,10 +426,8 @@ def _start():
         except addon("strips").Unsuitable as error:
             work.STATUS.say("error", error)
     else:
-        try:
+        with contextlib.suppress(RuntimeError):  # the words are in the panel
             bpy.ops.wetgate.restore()
-        except RuntimeError:
-            pass  # the words are in the panel
 
 
 def _run(seconds):
@@ -364,7 +440,7 @@ def _until_over(seconds):
     until = time.time() + seconds
     while work.STATUS.busy:
         if time.time() > until:
-            raise RuntimeError("not over in {} s: {}".format(seconds, work.STATUS.line))
+            raise RuntimeError(f"not over in {seconds} s: {work.STATUS.line}")
         if bpy.app.background:
             began = time.time()
             work.tick()
@@ -375,7 +451,8 @@ def _until_over(seconds):
 def _service():
     folder = os.environ["WETGATE_HOME"]
     name = next(n for n in os.listdir(folder) if n.startswith("service-") and n.endswith(".json"))
-    return json.load(open(os.path.join(folder, name), encoding="utf-8"))
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return json.load(file)
 
 
 def _frames(folder):
@@ -414,19 +491,21 @@ def _facts(strip):
         for prop in struct.bl_rna.properties:
             if prop.identifier != "rna_type":
                 value = getattr(struct, prop.identifier)
-                plain = list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
+                plain = (
+                    list(value)
+                    if hasattr(value, "__len__") and not isinstance(value, str)
+                    else value
+                )
                 facts[part + "." + prop.identifier] = plain
     facts["space"] = strip.colorspace_settings.name
     facts["modifiers"] = [(m.name, m.type, getattr(m, "contrast", None)) for m in strip.modifiers]
     folder = bpy.path.abspath(strip.directory)
-    facts["elements"] = [
-        os.path.normpath(os.path.join(folder, e.filename)) for e in strip.elements
-    ]
+    facts["elements"] = [os.path.normpath(os.path.join(folder, e.filename)) for e in strip.elements]
     facts["shown"] = [
         os.path.normpath(os.path.join(folder, strip.strip_elem_from_frame(t).filename))
         for t in range(int(strip.frame_final_start), int(strip.frame_final_end))
     ]
-    facts["mark"] = {k: strip["wetgate"][k] for k in strip["wetgate"].keys()} if strip.get("wetgate") else None
+    facts["mark"] = strip["wetgate"].to_dict() if strip.get("wetgate") else None
     return facts
 
 
@@ -436,7 +515,7 @@ def _render_facts(scene):
     facts = [getattr(scene.render, n) for n in names]
     facts += [settings.file_format, settings.color_mode, settings.color_depth]
     facts += [scene.sequencer_colorspace_settings.name, scene.frame_current]
-    facts += [(s.name, s.mute, s.blend_type, s.blend_alpha) for s in strips()]
+    facts += [(s.name, s.blend_type, s.blend_alpha) for s in strips() if not s.get("wetgate")]
     return facts
 
 

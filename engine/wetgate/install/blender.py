@@ -178,8 +178,9 @@ def enable(place: Place, on: bool = True) -> str | None:
         return f"{place.program} cannot be run: {error}"
     if "wetgate: yes" in said.stdout:
         return None
-    last = (said.stderr or said.stdout).strip().splitlines()[-1:] or ["it said nothing"]
-    return f"{place.program} did not: {last[0]}"
+    lines = [line.strip() for line in (said.stdout + said.stderr).splitlines() if line.strip()]
+    telling = [line for line in lines if "Error" in line] or lines or ["it said nothing"]
+    return f"{place.program} did not: {telling[-1]}"
 
 
 def _user_folder(version: Version, environment: Mapping[str, str]) -> Path:

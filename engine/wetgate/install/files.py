@@ -16,6 +16,14 @@ RECORD = "installed.json"
 _SCHEMA = "wetgate.installed/1"
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What an install has written: digests by path, and whether it switched the add-on on."""
+
+    files: Mapping[str, str]
+    enabled: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
     """What an uninstall did.
@@ -77,7 +85,7 @@ def note_enabled(folder: Path) -> None:
 
 def was_enabled(folder: Path) -> bool:
     """Whether the install that wrote a folder has switched the add-on on."""
-    return bool(_record(folder).get("enabled"))
+    return _record(folder).enabled
 
 
 def remove_files(folder: Path) -> Removed:
@@ -89,7 +97,7 @@ def remove_files(folder: Path) -> Removed:
     record = _record(folder)
     kept, count = [], 0
     try:
-        for name, digest in record["files"].items():
+        for name, digest in record.files.items():
             path = folder / name
             if not path.is_file():
                 continue
@@ -101,18 +109,18 @@ def remove_files(folder: Path) -> Removed:
         (folder / RECORD).unlink()
         for cache in folder.rglob("__pycache__"):
             shutil.rmtree(cache)
-        for path, _, _ in os.walk(folder, topdown=False):
-            if not os.listdir(path):
-                os.rmdir(path)
+        for inner, _, _ in os.walk(folder, topdown=False):
+            if not os.listdir(inner):
+                os.rmdir(inner)
     except OSError as error:
         raise OutputError(f"cannot be removed: {error.strerror}", path=folder) from error
     if folder.exists():
         others = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         kept = sorted({*kept, *others})
-    return Removed(files=count, kept=tuple(kept), enabled=bool(record.get("enabled")))
+    return Removed(files=count, kept=tuple(kept), enabled=record.enabled)
 
 
-def _record(folder: Path) -> dict[str, object]:
+def _record(folder: Path) -> _Record:
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -121,13 +129,13 @@ def _record(folder: Path) -> dict[str, object]:
             "no install of wetgate is on record", path=folder, expected=f"{RECORD} in it"
         ) from error
     files = record.get("files") if isinstance(record, dict) else None
-    names_stay_inside = isinstance(files, dict) and all(
-        isinstance(name, str) and not os.path.isabs(name) and ".." not in Path(name).parts
-        for name in files
-    )
-    if not names_stay_inside or record.get("schema") != _SCHEMA:
+    if (
+        not isinstance(files, dict)
+        or record.get("schema") != _SCHEMA
+        or any(os.path.isabs(name) or ".." in Path(name).parts for name in files)
+    ):
         raise UsageError("the record is damaged", path=path, remedy="remove the folder by hand")
-    return {**record, "files": files}
+    return _Record(files, bool(record.get("enabled")))
 
 
 def _digest(data: bytes) -> str:

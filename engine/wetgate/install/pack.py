@@ -21,11 +21,14 @@ OLDEST_PYTHON = (3, 7)
 _ZIP_TIME = (2020, 1, 1, 0, 0, 0)
 _CLIENT = "_client/wetgate_client.py"
 # Of the standard library, what the oldest Python does not have yet, or a newer one no more.
-_COME_AND_GONE = frozenset(
-    "annotationlib aifc asynchat asyncore audioop cgi cgitb chunk compression crypt distutils "
-    "graphlib imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd "
-    "sunau telnetlib tomllib uu xdrlib zoneinfo".split()
-)
+# fmt: off
+_COME_AND_GONE = frozenset({
+    "annotationlib", "aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk",
+    "compression", "crypt", "distutils", "graphlib", "imghdr", "imp", "lib2to3", "mailcap",
+    "msilib", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd",
+    "sunau", "telnetlib", "tomllib", "uu", "xdrlib", "zoneinfo",
+})
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)

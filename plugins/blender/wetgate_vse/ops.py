@@ -158,7 +158,7 @@ class WETGATE_OT_show_preview(bpy.types.Operator):
 
 
 class WETGATE_OT_compare(_Wetgate, bpy.types.Operator):
-    """Show the restored strips or what lies below them"""
+    """Show the restored strips or their originals"""
 
     bl_idname = "wetgate.compare"
     bl_label = "Compare"
@@ -171,11 +171,9 @@ class WETGATE_OT_compare(_Wetgate, bpy.types.Operator):
         return scene is not None and bool(results.restored(scene))
 
     def execute(self, context):
-        """Mute all results, or none."""
-        found = results.restored(vse_compat.sequencer_scene(context))
-        hide = not all(s.mute for s in found)
-        for strip in found:
-            strip.mute = hide
+        """Mute the results and show the originals, or the other way round."""
+        scene = vse_compat.sequencer_scene(context)
+        results.show(scene, originals=not all(s.mute for s in results.restored(scene)))
         return {"FINISHED"}
 
 

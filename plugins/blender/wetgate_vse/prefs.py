@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+import time
 import zlib
 
 import bpy
@@ -33,6 +34,7 @@ BUILT_IN = (
 START_SECONDS = 60.0
 """A machine that is busy with other work takes its time to start a program."""
 
+SETTLE_SECONDS = 5.0
 FILE = "FILE"
 _recipes = []
 _items = []
@@ -121,8 +123,17 @@ def connector(prefs):
 
     def connect():
         client = wetgate_client.Client(executable=path)
-        client.connect(start=True, wait=START_SECONDS)
-        return client
+        until = time.time() + SETTLE_SECONDS
+        while True:
+            try:
+                client.connect(start=True, wait=START_SECONDS)
+                return client
+            except wetgate_client.Impostor:
+                # An engine that has just been started after the death of another may listen
+                # before it has said by which token it is known.
+                if time.time() > until:
+                    raise
+                time.sleep(0.2)
 
     return connect
 
@@ -212,7 +223,7 @@ class WetgateSettings(bpy.types.PropertyGroup):
         description="How much of the selected strips",
         items=(
             ("STRIPS", "Strips", "The selected strips"),
-            ("RANGE", "Frame range", "The frames of the selected strips in the scene's range"),
+            ("RANGE", "Range", "The frames of the selected strips in the scene's range"),
         ),
     )
     whole: BoolProperty(

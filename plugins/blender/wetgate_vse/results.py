@@ -46,7 +46,7 @@ def insert(scene, source, found, facts):
     try:
         channel = vse_compat.free_channel(owner, old.channel, source.start, source.end)
     except ValueError as error:
-        raise NoPlace("{}; the restored frames are in {}".format(error, facts["directory"]))
+        raise NoPlace(f"{error}; the restored frames are in {facts['directory']}") from error
     notes = []
     names = _names(source, found, facts["directory"])
     new = _new_images(owner, old, facts["directory"], names, channel)
@@ -58,6 +58,8 @@ def insert(scene, source, found, facts):
         _place(new, old, source)
         _fit_size(new, source, found)
         new[MARK] = dict(facts, kind="restored", source=old.name)
+        # Both at once would be blended twice: fades and soft edges would show.
+        old.mute = True
     except BaseException:
         vse_compat.strips_of(owner).remove(new)
         raise
@@ -114,6 +116,16 @@ def kind_of(strip):
     return mark.get("kind") if hasattr(mark, "get") else None
 
 
+def show(scene, originals):
+    """Show the originals of all results, or the results."""
+    every = list(vse_compat.all_strips(scene.sequence_editor))
+    for strip in restored(scene):
+        strip.mute = originals
+        below = next((s for s in every if s.name == strip[MARK].get("source")), None)
+        if below is not None:
+            below.mute = not originals
+
+
 def restored(scene):
     """Return the strips of a scene that are results."""
     editor = scene.sequence_editor
@@ -141,8 +153,8 @@ def _names(source, found, directory):
             name = ""  # another drive
         if not name or len(name) > 250:
             raise NoPlace(
-                f"{path} was not restored and cannot be shown in its place; the frames that are done "
-                f"are in {directory}"
+                f"{path} was not restored and cannot be shown in its place; the frames "
+                f"that are done are in {directory}"
             )
         names.append(name)
     return names
@@ -197,7 +209,8 @@ def _as_old(scene, new, old, with_looks=True):
     known = set(new.bl_rna.properties.keys())
     _copy(old, new, [n for n in old.bl_rna.properties.keys() if n in known and n not in _OWN])
     if with_looks:
-        notes += _copy_modifiers(old, new)
+        with vse_compat.scene_for_modifiers(scene) as can:
+            notes += _copy_modifiers(old, new, can)
         _copy_curves(scene, old, new)
     return notes
 
@@ -218,14 +231,14 @@ def _copy(old, new, names=None):
             continue  # a value of this kind of strip that the other kind does not take
 
 
-def _copy_modifiers(old, new):
+def _copy_modifiers(old, new, can):
     notes = []
     for modifier in old.modifiers:
         try:
-            made = new.modifiers.new(modifier.name, modifier.type)
+            made = can and new.modifiers.new(modifier.name, modifier.type)
         except (RuntimeError, TypeError, ValueError):
             made = None
-        if made is None:
+        if not made:
             notes.append(f'the modifier "{modifier.name}" was not copied')
             continue
         _copy(modifier, made)

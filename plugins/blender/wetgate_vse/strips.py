@@ -83,7 +83,8 @@ def describe(scene, strip, settings):
         source.end = min(source.end, _last_frame(scene) + 1)
         if source.start >= source.end:
             raise Unsuitable(
-                f'"{strip.name}" has no frame in the range {_first_frame(scene)}-{_last_frame(scene)}'
+                f'"{strip.name}" has no frame in the range '
+                f"{_first_frame(scene)}-{_last_frame(scene)}"
             )
     if source.kind == "files":
         _take_files(source, strip, settings)
@@ -126,8 +127,8 @@ def _kind(scene, strip):
     if strip.type == "IMAGE":
         if vse_compat.is_retimed(strip):
             raise Unsuitable(
-                f'"{strip.name}" plays at another speed; restore it at its own speed, or put it into a '
-                "meta strip and restore that"
+                f'"{strip.name}" plays at another speed; restore it at its own, or put it into '
+                "a meta strip and restore that"
             )
         return "files"
     if strip.type == "MOVIE":
@@ -135,8 +136,8 @@ def _kind(scene, strip):
     if strip.type in RENDERED:
         return "render"
     raise Unsuitable(
-        f'"{strip.name}" is a {strip.type.lower()} strip; image, movie, meta and effect strips with pictures of their own can '
-        "be restored: make a meta strip of it"
+        f'"{strip.name}" is a {strip.type.lower()} strip; image, movie, meta and effect strips '
+        "can be restored: make a meta strip of it"
     )
 
 
@@ -159,8 +160,8 @@ def _take_files(source, strip, settings):
         ]
         if strip.strobe > 1.0:
             raise Unsuitable(
-                f'"{strip.name}" holds every picture for {strip.strobe:g} frames (strobe); restore the whole '
-                "strip"
+                f'"{strip.name}" holds every picture for {strip.strobe:g} frames (strobe); '
+                "restore the whole strip"
             )
         elements = elements[min(shown) : max(shown) + 1]
     source.listed = [element_path(strip, e) for e in elements]
@@ -168,7 +169,8 @@ def _take_files(source, strip, settings):
     absent = [f for f in source.files if not os.path.isfile(f)]
     if absent:
         raise Unsuitable(
-            f'{len(absent)} of {len(source.files)} files of "{strip.name}" are not there, the first is {absent[0]}'
+            f'{len(absent)} of {len(source.files)} files of "{strip.name}" are not there, '
+            f"the first is {absent[0]}"
         )
 
 
@@ -185,8 +187,8 @@ def _check_alone(scene, strip):
     editor = scene.sequence_editor
     if vse_compat.owner_of(editor, strip) != editor:
         raise Unsuitable(
-            f'"{strip.name}" has to be rendered and lies inside of a meta strip; restore the meta strip, or '
-            "move it out"
+            f'"{strip.name}" has to be rendered and lies inside of a meta strip; restore '
+            "the meta strip, or move it out"
         )
 
 
@@ -203,7 +205,7 @@ def _take_space(source, settings):
         try:
             source.input_space = spaces.space_of(source.space)
         except spaces.UnknownSpace as error:
-            raise Unsuitable(f'the color space of "{source.strip}": {error}')
+            raise Unsuitable(f'the color space of "{source.strip}": {error}') from error
 
 
 def _first_frame(scene):

@@ -96,7 +96,7 @@ class WETGATE_PT_result(_Panel, bpy.types.Panel):
         )
         row.operator("wetgate.open_report", text="Report", icon="URL")
         mark = found[-1][results.MARK]
-        text = "{}: {}".format(mark.get("recipe"), mark.get("source"))
+        text = "{}, {}".format(mark.get("source"), mark.get("recipe"))
         layout.label(text="Last: " + text, icon="SEQUENCE")
 
 
@@ -119,9 +119,10 @@ def _draw_source(context, layout, settings):
         part.prop(settings, "space_name", text=" ")
     elif settings.space_mode == "STRIP" and strip is not None:
         text, wrong = _space_words(strip)
-        row = part.row()
-        row.alert = wrong
-        row.label(text=text, icon="ERROR" if wrong else "BLANK1")
+        split = part.split(factor=0.4)
+        split.label(text="")
+        split.alert = wrong
+        split.label(text=text)
 
 
 def _facts(strip):

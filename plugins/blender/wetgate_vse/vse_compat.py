@@ -7,6 +7,8 @@ sequencer has a scene of its own (5.0), and actions keep their curves in channel
 5.2 renames the handles; the old names go in 6.0.
 """
 
+from contextlib import contextmanager
+
 import bpy
 
 LINEAR_SPACES = ("Linear Rec.709", "Linear", "scene_linear")
@@ -114,8 +116,31 @@ def free_channel(owner, above, start, end):
         if channel not in taken:
             return channel
     raise ValueError(
-        f"all channels above channel {above} are taken from frame {start} to {end - 1}; move some strips"
+        f"all channels above channel {above} are taken from frame {start} to {end - 1}; "
+        "move some strips"
     )
+
+
+@contextmanager
+def scene_for_modifiers(scene):
+    """Let modifiers be made, and tell whether they can.
+
+    Blender 5.0.1 crashes in `modifiers.new` when its context has no scene for the sequencer.
+    """
+    names = bpy.types.WorkSpace.bl_rna.properties.keys()
+    if "sequencer_scene" not in names or bpy.context.sequencer_scene:
+        yield True
+        return
+    workspace = bpy.context.workspace
+    if workspace is None:
+        yield False
+        return
+    before = workspace.sequencer_scene
+    workspace.sequencer_scene = scene
+    try:
+        yield bpy.context.sequencer_scene is not None
+    finally:
+        workspace.sequencer_scene = before
 
 
 def linear_space(settings):

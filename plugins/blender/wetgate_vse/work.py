@@ -104,7 +104,6 @@ def show_frame(scene, strip, settings, preferences):
     options = _options(source, settings, preferences)
     folder = os.path.join(prefs.cache_folder(preferences), "preview")
     os.makedirs(folder, exist_ok=True)
-    del options["out"]
     options["kind"] = settings.view
     options["frame"] = _number_shown(source, strip, frame)
     path = os.path.join(folder, f"{settings.view}-{time.time_ns():x}.exr")
@@ -218,6 +217,10 @@ def _recipe(settings):
         raise strips.Unsuitable("all operators of the recipe are switched off")
     # What says nothing is left out: an inline recipe takes no null.
     return {key: value for key, value in left.items() if value is not None}
+
+
+def _recipe_name(recipe):
+    return os.path.basename(recipe) if isinstance(recipe, str) else recipe.get("name", "")
 
 
 def _new_folder(cache, label):
@@ -348,7 +351,7 @@ def put_results(scene_of):
             "job": task.id or "",
             "directory": task.directory,
             "report": task.report or "",
-            "recipe": str(task.options["recipe"])[:200],
+            "recipe": _recipe_name(task.options["recipe"]),
             "strength": task.options["strength"],
         }
         try:
