@@ -57,8 +57,8 @@ class DeartifactOperator:
             "8" says that the plate was coded in blocks from the frame's corner, as H.264, MPEG-2
             and JPEG do, whatever shows of it; "8@x,y" that a block starts x px from the left and
             y px from the top, because somebody cropped.
-        net: "none" for the classical step alone, "auto" for the network that `MODEL` names where
-            it is installed, or the name or folder of another model package.
+        net: "auto" for the network that comes with wetgate, "none" for the classical step alone,
+            or the name or folder of another model package.
         backend, precision: what runs the network; see `wetgate.backends`.
 
     Caveats:
@@ -188,7 +188,9 @@ class _Restored:
         said = (report(analysis),)
         tile = window.tile.within(window.region)
         if coding is None:
-            return Judged(window.center[tile], None, said)
+            left = window.center[tile]
+            alone = np.full(left.shape[:2], Provenance.UNTOUCHED, np.uint8)
+            return Judged(left, alone if self.choice else None, said)
         source = np.ascontiguousarray(window.center[tile])
         if self.choice is None or coding.offset is None:
             change, _ = classical_change(window, coding)
