@@ -474,20 +474,18 @@ def frame_number(path):
 
 def sequence_pattern(path):
     """Return a path with its frame number as `%04d`; the path itself where it has none."""
-    folder, name = os.path.split(path)
-    stem, suffix = os.path.splitext(name)
+    folder, (stem, suffix) = os.path.dirname(path), os.path.splitext(os.path.basename(path))
     match = _NUMBER.search(stem)
     if match is None:
         return path
     field = "%%0%dd" % len(match.group()) if len(match.group()) > 1 else "%d"
-    before, after = stem[: match.start()], stem[match.end() :] + suffix
-    return os.path.join(folder, before.replace("%", "%%") + field + after.replace("%", "%%"))
+    return os.path.join(folder, stem[: match.start()] + field + stem[match.end() :] + suffix)
 
 
 def frame_path(pattern, number):
     """Return the path of one frame of a `%04d` pattern."""
     folder, name = os.path.split(pattern)
-    return os.path.join(folder, name % number) if "%" in name else pattern
+    return os.path.join(folder, re.sub(r"%0?\d*d", lambda m: m.group() % number, name))
 
 
 def frame_ranges(numbers):

@@ -130,5 +130,9 @@ def _toml(value: object) -> str:
 
 
 def _quoted(text: object) -> str:
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"a recipe with half a character in {str(text)!r}") from None
     # JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
-    return json.dumps(str(text)).replace("\x7f", "\\u007f")
+    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wetgate.io.notation import DIGITS, printf_pattern
+from wetgate.io.notation import DIGITS, parse_name
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import MOVIE_SUFFIXES, find_sequence
 from wetgate.model.errors import SequenceError, UsageError
@@ -57,7 +57,12 @@ def plate_of_files(files: Sequence[str]) -> NamedPlate:
         return NamedPlate(str(first), None)
     prefix, suffix, texts = _common_name(paths)
     width = _width(texts)
-    plate = str(first.parent / printf_pattern(prefix, width, suffix))
+    # Literal percent signs stay single: this is a name to be read, not to be printed.
+    name = prefix + (f"%0{width}d" if width > 1 else "%d") + suffix
+    named = parse_name(name)
+    if named is None or (named.prefix, named.suffix) != (prefix, suffix):
+        raise SequenceError(f"{name!r} can be read in two ways", path=first, remedy="rename it")
+    plate = str(first.parent / name)
     numbers = sorted({int(text) for text in texts})
     found = find_sequence(plate)
     lost = [p for p, text in zip(paths, texts, strict=True) if found.path(int(text)) != p]
