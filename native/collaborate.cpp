@@ -50,17 +50,57 @@ struct Match {
     int frame;  // index in the window
 };
 
-INLINE float patch_distance(Plane a, int ax, int ay, Plane b, int bx, int by) {
+// Sum of squared differences down one column of a patch. Without a loop, so that compilers lay
+// the callers' loops over candidates out in lanes.
+INLINE float column(const float* p, const float* q, std::ptrdiff_t stride) {
+    const float d0 = p[0 * P] - q[0 * stride], d1 = p[1 * P] - q[1 * stride];
+    const float d2 = p[2 * P] - q[2 * stride], d3 = p[3 * P] - q[3 * stride];
+    const float d4 = p[4 * P] - q[4 * stride], d5 = p[5 * P] - q[5 * stride];
+    const float d6 = p[6 * P] - q[6 * stride], d7 = p[7 * P] - q[7 * stride];
+    float sum = d0 * d0;
+    sum += d1 * d1;
+    sum += d2 * d2;
+    sum += d3 * d3;
+    sum += d4 * d4;
+    sum += d5 * d5;
+    sum += d6 * d6;
+    sum += d7 * d7;
+    return sum;
+}
+
+INLINE float four_columns(const float* p, const float* q, std::ptrdiff_t stride) {
+    return (column(p, q, stride) + column(p + 4, q + 4, stride)) +
+           (column(p + 1, q + 1, stride) + column(p + 5, q + 5, stride));
+}
+
+// The same for one patch: here the columns are the lanes.
+INLINE float distance(const float* p, const float* q, std::ptrdiff_t stride) {
     float lane[P] = {0};
-    for (int y = 0; y < P; ++y) {
-        const float* p = a.at(ax, ay + y);
-        const float* q = b.at(bx, by + y);
+    for (int y = 0; y < P; ++y)
         for (int x = 0; x < P; ++x) {
-            const float d = p[x] - q[x];
+            const float d = p[y * P + x] - q[y * stride + x];
             lane[x] += d * d;
         }
-    }
     return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+// Distances from one patch to `S` patches that begin one px apart; false when none is below
+// `limit`. Each is the sum of eight columns of squares in a fixed tree. Sums of squares only grow,
+// rounded or not: when four columns of all of them reach the limit the rest is left out.
+template <int S>
+INLINE bool distances(const float* patch, const float* q, std::ptrdiff_t stride, float limit, float* out) {
+    if (S == 1) {
+        out[0] = distance(patch, q, stride);
+        return out[0] < limit;
+    }
+    int near = 0;
+    for (int j = 0; j < S; ++j) out[j] = four_columns(patch, q + j, stride);
+    for (int j = 0; j < S; ++j) near |= out[j] < limit;
+    if (!near) return false;
+    for (int j = 0; j < S; ++j) out[j] += four_columns(patch + 2, q + 2 + j, stride);
+    near = 0;
+    for (int j = 0; j < S; ++j) near |= out[j] < limit;
+    return near != 0;
 }
 
 INLINE void load(Plane plane, int x, int y, float* out) {
@@ -111,20 +151,39 @@ struct Job {
     float window[PP];              // aggregation window
 };
 
+template <int S>
+INLINE void scan(const Job& job, int frame, int x0, int y0, int x1, int y1, int rx, int ry,
+                 const float* patch, Group& group, bool check) {
+    const Plane other = job.guide[frame];
+    alignas(64) float d[S];
+    for (int y = y0; y <= y1; ++y)
+        for (int x = x0; x <= x1; x += S) {
+            const int from = std::min(x, job.frame_x1 - P + 1 - S), end = std::min(x + S, x1 + 1);
+            const float* q = other.at(from, y);
+            if (!distances<S>(patch, q, other.stride, group.limit(job.threshold), d)) continue;
+            for (int at = x; at < end; ++at) {
+                if (!(d[at - from] < group.limit(job.threshold))) continue;  // NaN matches nothing
+                if (frame == job.center && at == rx && y == ry) continue;
+                if (check && group.holds(frame, at, y)) continue;
+                group.insert({d[at - from], at, y, frame});
+            }
+        }
+}
+
 INLINE void search(const Job& job, int frame, int cx, int cy, int radius, int rx, int ry,
                    Group& group, bool check) {
-    const Plane ref = job.guide[job.center];
-    const Plane other = job.guide[frame];
     const int x0 = std::max(cx - radius, job.frame_x0), x1 = std::min(cx + radius, job.frame_x1 - P);
     const int y0 = std::max(cy - radius, job.frame_y0), y1 = std::min(cy + radius, job.frame_y1 - P);
-    for (int y = y0; y <= y1; ++y)
-        for (int x = x0; x <= x1; ++x) {
-            if (frame == job.center && x == rx && y == ry) continue;
-            const float d = patch_distance(ref, rx, ry, other, x, y);
-            if (!(d < group.limit(job.threshold))) continue;  // NaN matches nothing
-            if (check && group.holds(frame, x, y)) continue;
-            group.insert({d, x, y, frame});
-        }
+    alignas(64) float patch[PP];
+    load(job.guide[job.center], rx, ry, patch);
+    // Nothing outside the frame is read: the last block begins where it still fits.
+    const int last = job.frame_x1 - P - job.frame_x0;
+    if (x1 - x0 >= 8 && last >= 15)
+        scan<16>(job, frame, x0, y0, x1, y1, rx, ry, patch, group, check);
+    else if (x1 - x0 >= 4 && last >= 7)
+        scan<8>(job, frame, x0, y0, x1, y1, rx, ry, patch, group, check);
+    else
+        scan<1>(job, frame, x0, y0, x1, y1, rx, ry, patch, group, check);
 }
 
 INLINE void gather(const Job& job, int gi, int rx, int ry, Group& group) {

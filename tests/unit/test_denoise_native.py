@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -140,6 +142,59 @@ def test_collaborate_equals_the_plain_version(wiener: bool) -> None:
     error = np.abs(got - want)
     assert np.median(error) < 1e-5
     assert np.mean(error > 1e-3) < (0.002 if wiener else 0.02)
+
+
+def _textured(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
+    """Make values of no pattern by integers alone: the same in every version of numpy."""
+    index = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(seed << 32)
+    for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
+        index = (index ^ (index >> np.uint64(29))) * np.uint64(factor)
+    return ((index >> np.uint64(40)).astype(np.float32) / np.float32(1 << 21)).reshape(shape)
+
+
+def _digest_of_collaborate(width: int, radius: int) -> str:
+    height, count = 25, 3
+    noisy = [_textured((2, height, width), k) for k in range(count)]
+    basic = [n + _textured(n.shape, k + 9) for k, n in enumerate(noisy)]
+    refs_x = sorted({*range(0, width - 7, 3), width - 8})
+    refs_y = sorted({*range(0, height - 7, 3), height - 8})
+    flow = (_textured((len(refs_y), len(refs_x), 2), 5) - 4).astype(np.int16)
+    par = {
+        "radius_here": radius, "radius_there": 3, "group_size": 16, "per_frame": 3,
+        "reach": 64, "threshold": 2e3, "hard": 2.5,
+    }  # fmt: skip
+    frame, level = (0, 0, width, height), (0.0, 1.0)
+    noise = _textured((2, 64), 7)
+    places = (frame, frame, refs_x, refs_y, noise, None, level)
+    flows = [flow, None, None]
+    made = [
+        _native.collaborate(noisy, [], [n[0].copy() for n in noisy], flows, *places, par),
+        _native.collaborate(
+            noisy, basic, [b[0].copy() for b in basic], flows, *places, {**par, "hard": 0.0}
+        ),
+    ]
+    return hashlib.sha256(b"".join(m.astype("<f4").tobytes() for m in made)).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("width", "radius", "digest"),
+    [
+        (9, 2, "332e1e2781ffe16b"),
+        (15, 4, "f2aa325534e254c7"),
+        (22, 8, "414724bf13b7ee32"),
+        (22, 18, "f70a8fdab172e8cb"),
+        (23, 1, "b1148073d8e4a3e3"),
+        (23, 18, "3ee4683d66be3266"),
+        (40, 8, "11a17c46428f0791"),
+        (61, 18, "b24bd0274f607330"),
+    ],
+)
+def test_how_candidates_are_laid_out_in_lanes_changes_no_bit(
+    width: int, radius: int, digest: str
+) -> None:
+    # Recorded before candidates were compared in blocks: one at a time, its rows the lanes.
+    # Frames narrower than a block, as wide as one, a px wider and several blocks wide.
+    assert _digest_of_collaborate(width, radius) == digest
 
 
 def test_lowpass_is_the_binomial_with_edges_repeated() -> None:
