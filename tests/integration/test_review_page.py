@@ -56,6 +56,11 @@ def settled(browser: Browser, label: str) -> None:
     )
 
 
+def said(browser: Browser) -> list[str]:
+    """What the browser complains of, but for the speed of these tests' own reading of pixels."""
+    return [text for text in browser.console if "willReadFrequently" not in text]
+
+
 def pixel(browser: Browser, x: int, y: int) -> list[int]:
     found: list[int] = browser.eval(
         f"Array.from({PICTURE}.getContext('2d').getImageData({x}, {y}, 1, 1).data).slice(0, 3)"
@@ -105,7 +110,7 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
     assert pixel(browser, x1 - 1, middle) == repaired[1]
 
     browser.key("r")
-    browser.wait("document.querySelector('#pending').innerText === '1 verdict waits for a render'")
+    browser.wait("document.querySelector('#pending').innerText === '1 verdict to be rendered'")
     verdicts = json.loads((show.out / "decisions.json").read_text())
     assert (verdicts["rejected"], verdicts["accepted"]) == ([REJECTED], [])
     shot(browser, "3-rejected")
@@ -142,7 +147,7 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
         ("http", f"127.0.0.1:{port}")
     }
     assert any(u.path.endswith("/rerender") for u in asked)
-    assert browser.console == []
+    assert said(browser) == []
 
 
 def test_views_scopes_and_verdicts_by_keys(show: Show, browser: Browser) -> None:
@@ -208,7 +213,7 @@ def test_views_scopes_and_verdicts_by_keys(show: Show, browser: Browser) -> None
     browser.wait(
         "document.querySelector('[data-view=wipe]').getAttribute('aria-pressed') === 'true'"
     )
-    assert browser.console == []
+    assert said(browser) == []
 
 
 def test_everything_has_a_name_and_fits(show: Show, browser: Browser) -> None:
@@ -246,7 +251,7 @@ def test_hostile_names_stay_text(show: Show, browser: Browser, tmp_path: Path) -
     for line in lines:
         if line["event"] == "fix":
             line |= {"kind": HOSTILE, "why": HOSTILE}
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
     for name in ("job.json", "manifest.json"):
         document = json.loads((folder / ".wetgate" / name).read_text("utf-8"))
         facts = document if name == "job.json" else document["job"]
@@ -265,7 +270,7 @@ def test_hostile_names_stay_text(show: Show, browser: Browser, tmp_path: Path) -
     shot(browser, "7-jobs")
     assert browser.eval("document.querySelectorAll('script').length") == 1
     assert browser.eval("document.querySelectorAll('img[src=x]').length") == 0
-    assert browser.console == []
+    assert said(browser) == []
 
 
 def test_an_address_works_once(show: Show, browser: Browser, tmp_path: Path) -> None:

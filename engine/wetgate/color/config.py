@@ -249,8 +249,8 @@ class ColorConfig:
         """Return how the config's first display shows a space, and what that view is called.
 
         For eyes alone: pictures of scenes go through a table of the view, 65 nodes a side, which
-        takes a twentieth of the view's time and is within a code of 255 of it inside Rec.709;
-        far outside, where the view itself bends sharply, it may be off by some.
+        takes a twentieth of the view's time and is within two codes of 255 of it for muted
+        colors; where colors are so pure that the view bends sharply it may be off by some more.
 
         Raises:
             ColorSpaceUnknown: for an unknown name, or data.

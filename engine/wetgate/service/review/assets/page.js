@@ -83,7 +83,7 @@ class Review {
     const moving = this.job && isMoving(this.job);
     el("rerender").disabled = moving || !count;
     el("pending").textContent = moving ? "rendering"
-      : count ? count + (count === 1 ? " verdict waits" : " verdicts wait") + " for a render" : "";
+      : count ? count + (count === 1 ? " verdict" : " verdicts") + " to be rendered" : "";
   }
 
   async rerender() {
