@@ -39,15 +39,15 @@ def test_times_are_of_this_run_though_scores_are_remembered(
     monkeypatch.setattr(stills, "_SIDE", 64)
     monkeypatch.setattr(stills, "_TIMED", 1)
 
-    def cost() -> stills.BenchRow:
+    def cost(anew: int) -> stills.BenchRow:
         rows = stills.run(cache=tmp_path).rows
-        assert "1 of this run" in rows[0].note
+        assert f"{anew} of this run, {3 - anew} remembered" in rows[0].note
         return next(row for row in rows if "CPU" in row.case)
 
-    first = cost()
+    first = cost(3)
     assert dict(ran) == {"a": 1, "b": 1, "c": 1}
     spent["seconds"] = 9.0
-    second = cost()
+    second = cost(1)
     assert dict(ran) == {"a": 1, "b": 2, "c": 1}  # b alone was timed; the others are remembered
     assert (first.peer, second.peer) == (5.0, 9.0)
     assert "median of 1 of 3 pictures" in second.note
