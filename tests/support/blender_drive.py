@@ -165,16 +165,9 @@ def meta():
     scene = bpy.context.scene
     _settings(scene)
     owner = strips().new_meta(name="Meta", channel=8, frame_start=100)
-    inner = (
-        compat()
-        .strips_of(owner)
-        .new_image(name="inside", filepath=SPEC["exr"][0], channel=1, frame_start=100)
-    )
-    for path in SPEC["exr"][1:4]:
-        inner.elements.append(os.path.basename(path))
+    inner = _images("inside", SPEC["exr"][:4], 9, 100)
     inner.use_float = True
-    if owner.frame_final_duration != 4:
-        owner.frame_final_end = 104
+    inner.move_to_meta(owner)
     scene.render.resolution_x, scene.render.resolution_y = SPEC["size"]
     scene.render.image_settings.file_format = "PNG"
     before = _render_facts(scene)
@@ -186,13 +179,39 @@ def meta():
     seen = {
         "outcome": addon("work").STATUS.outcome,
         "messages": list(addon("work").STATUS.messages),
-        "same_settings": before == _render_facts(scene),
+        "settings": [before, _render_facts(scene)],
         "muted": [s.name for s in strips() if s.mute],
         "rendered": task.source.files,
         "directory": task.directory,
+        "span": [int(owner.frame_final_start), int(owner.frame_final_end)],
         "new": _facts(new) if new else None,
     }
     strips().remove(owner)
+    return seen
+
+
+def movie():
+    """Restore a trimmed movie strip, which comes back as EXR."""
+    _remove_results()
+    scene = bpy.context.scene
+    _settings(scene)
+    scene.render.fps, scene.render.fps_base = SPEC["rate"], 1.0
+    strip = strips().new_movie(name="Movie", filepath=SPEC["movie"], channel=6, frame_start=60)
+    strip.frame_offset_start, strip.frame_offset_end = 2, 1
+    strip.transform.offset_y = 9
+    _select("Movie")
+    for _ in _run(240):
+        yield
+    new = by_name("Movie restored")
+    seen = {
+        "outcome": addon("work").STATUS.outcome,
+        "messages": list(addon("work").STATUS.messages),
+        "options": addon("work").STATUS.tasks[0].options,
+        "old": [strip.frame_final_start, strip.frame_final_end, strip.transform.offset_y],
+        "space": strip.colorspace_settings.name,
+        "new": _facts(new) if new else None,
+    }
+    strips().remove(strip)
     return seen
 
 
@@ -351,14 +370,19 @@ def pictures():
     bpy.context.scene.wetgate.recipe = "film-scan"
     yield from _picture("idle")
     bpy.context.scene.wetgate.recipe = "FILE"
+    _select("EXR", "DPX")
     _start()
-    dead = False
+    shown = dead = False
     for _ in _until_over(240):
-        if work.STATUS.done >= 3 and work.STATUS.stage.startswith("Rest") and not dead:
+        if not shown and work.STATUS.done >= 1 and work.STATUS.stage.startswith("Rest"):
             yield from _picture("running")
+            shown = True
+        if not dead and work.STATUS.current == 1 and work.STATUS.done >= 1:
             os.kill(_service()["pid"], signal.SIGKILL)
             dead = True
         yield
+    _remove_results()
+    _select("EXR")
     yield from _picture("failed")
     _select("EXR")
     for _ in _run(240):

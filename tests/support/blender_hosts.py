@@ -28,7 +28,8 @@ DRIVER = Path(__file__).with_name("blender_drive.py")
 SIZE = (96, 54)
 EXR_NUMBERS = range(1001, 1025)
 DPX_NUMBERS = range(1, 25)
-STEPS = ("restore", "cut", "cancel", "killed", "preview", "refusals", "meta")
+MOVIE_FRAMES = 8
+STEPS = ("restore", "cut", "cancel", "killed", "preview", "refusals", "meta", "movie")
 RECIPE = """schema = "wetgate.recipe/1"
 name = "cheap"
 
@@ -97,6 +98,21 @@ def picture(number: int) -> NDArray[np.float32]:
     return out.astype(np.float32)
 
 
+def write_movie(path: Path) -> None:
+    """Write a small movie of the same pictures at 24 frames a second."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=24)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(1, MOVIE_FRAMES + 1):
+            codes = (np.clip(picture(number), 0, 1) * 255).astype(np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(codes, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode(None):
+            container.mux(packet)
+
+
 @dataclass(frozen=True)
 class Material:
     """Plates, recipe and zip, and what the command line makes of the plates."""
@@ -106,22 +122,27 @@ class Material:
     recipe: Path
     zip: Path
     expected: Path
+    movie: Path
 
     @classmethod
     def make(cls, folder: Path) -> Material:
         folder.mkdir(parents=True, exist_ok=True)
-        made = cls(*(folder / n for n in ("exr", "dpx", "cheap.toml", "addon.zip", "expected")))
+        names = ("exr", "dpx", "cheap.toml", "addon.zip", "expected", "shot.mov")
+        made = cls(*(folder / name for name in names))
         write_plate(made.exr, EXR_NUMBERS, suffix="exr", sample_type="half", picture=picture)
         write_plate(made.dpx, DPX_NUMBERS, suffix="dpx", sample_type="uint10", picture=picture)
         made.recipe.write_text(RECIPE, encoding="utf-8")
+        write_movie(made.movie)
         made.zip.write_bytes(zip_bytes(BLENDER, adapter_files(BLENDER)))
         return made
 
-    def command_line(self, name: str, space: str) -> Path:
+    def command_line(self, name: str, space: str, *more: str, pattern: str = "") -> Path:
         """Restore a plate by the command line, once; return the folder of the frames."""
         out = self.expected / f"{name}-{space}"
         if not out.exists():
-            command = [engine(), "restore", str(self.exr.with_name(name)), f"--out={out}"]
+            target = out / pattern if pattern else out
+            command = [engine(), "restore", str(self.exr.with_name(name)), f"--out={target}"]
+            command += more
             command += [f"--recipe={self.recipe}", f"--input-space={space}", "--threads=1"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
@@ -147,6 +168,8 @@ def drive(
         "dpx": sorted(map(str, material.dpx.iterdir())),
         "recipe": str(material.recipe),
         "size": SIZE,
+        "movie": str(material.movie),
+        "rate": 24,
         "steps": ["install", "timeline", *steps],
         "out": str(folder / "seen.json"),
         "shots": str(folder),
@@ -313,7 +336,28 @@ def _killed(facts: Seen, _: Material) -> Verdicts:
     yield "the next job works", good, facts["next"]
 
 
+def _movie(facts: Seen, material: Material) -> Verdicts:
+    yield "ends well", facts["outcome"].startswith("Done"), (facts["outcome"], facts["messages"])
+    new = facts["new"]
+    if new is None:
+        return
+    where = [new["frame_final_start"], new["frame_final_end"], new["transform.offset_y"]]
+    yield "in its place", where == facts["old"] == [62, 67, 9], where
+    numbers = [_number(path) for path in new["shown"]]
+    yield "every frame in its place", numbers == list(range(3, MOVIE_FRAMES)), numbers
+    yield "color space", new["space"] == facts["space"], new["space"]
+    options = facts["options"]
+    name = Path(options["out"]).name
+    frames = f"--frames={options['frames']}"
+    expected = material.command_line("shot.mov", options["input_space"], frames, pattern=name)
+    apart = [
+        p for p in new["elements"] if Path(p).read_bytes() != (expected / Path(p).name).read_bytes()
+    ]
+    yield "bits of the command line", not apart, apart
+
+
 def _previewed(facts: Seen, material: Material) -> Verdicts:
+    shown = np.zeros((1, 1, 3), np.float32)
     for kind in ("restored", "difference", "matte"):
         strips = facts[kind]["strips"]
         yield f"{kind}: one strip", len(strips) == 1, (len(strips), facts[kind]["messages"])
@@ -323,14 +367,20 @@ def _previewed(facts: Seen, material: Material) -> Verdicts:
         where = (strip["frame_final_start"], strip["frame_final_end"])
         yield f"{kind}: on the current frame", where == (5, 6), where
         pixels = _pixels(Path(strip["elements"][0]))
-        expected = material.command_line("exr", "lin_rec709_scene") / "plate.1005.exr"
-        done, source = _pixels(expected), _pixels(material.exr / "plate.1005.exr")
+        source = _pixels(material.exr / "plate.1005.exr")
         if kind == "restored":
-            same = np.array_equal(pixels.astype(np.float16), done.astype(np.float16))
-            yield "restored: the picture of the job", same, np.abs(pixels - done).max()
+            shown = pixels
+            job = material.command_line("exr", "lin_rec709_scene") / "plate.1005.exr"
+            # A preview measures the frames nearby, a job the whole shot.
+            ratio = np.abs(pixels - _pixels(job)).mean() / np.abs(_pixels(job) - source).mean()
+            yield "restored: near the picture of the job", ratio < 0.5, ratio
+            yield "restored: opaque", strip["blend_alpha"] == 1.0, strip["blend_alpha"]
         elif kind == "difference":
-            near = np.abs(np.abs(pixels) - np.abs(done - source)).max()
-            yield "difference: job less source", near < 0.01, near
+            apart = np.abs(np.abs(pixels) - np.abs(shown - source)).max()
+            yield "difference: restored less source", apart == 0, apart
+        else:
+            inside = pixels.min() >= 0 and 0 < pixels.max() <= 1
+            yield "matte: between 0 and 1", inside, (pixels.min(), pixels.max())
     yield "cleared", facts["cleared"] == [], facts["cleared"]
 
 
@@ -346,7 +396,9 @@ def _refused(facts: Seen, _: Material) -> Verdicts:
 
 def _flattened(facts: Seen, material: Material) -> Verdicts:
     yield "ends well", facts["outcome"].startswith("Done"), (facts["outcome"], facts["messages"])
-    yield "settings put back", facts["same_settings"], ""
+    before, after = facts["settings"]
+    yield "settings put back", before == after, (before, after)
+    yield "the meta strip holds four frames", facts["span"] == [100, 104], facts["span"]
     yield "the others shown", facts["muted"] == ["Meta"], facts["muted"]
     worst = 0.0
     for path, number in zip(facts["rendered"], EXR_NUMBERS, strict=False):
@@ -366,6 +418,7 @@ _JUDGES = {
     "preview": _previewed,
     "refusals": _refused,
     "meta": _flattened,
+    "movie": _movie,
 }
 
 
@@ -374,4 +427,4 @@ def _number(path: str) -> int:
 
 
 def _pixels(path: Path) -> NDArray[np.float32]:
-    return read_frame(path, _number(str(path)), color_space="ACES2065-1").pixels
+    return read_frame(path, 0, color_space="ACES2065-1").pixels

@@ -6,6 +6,7 @@ The thread posts what happens to a queue; Blender's own thread takes it from the
 
 import os
 import queue
+import re
 import threading
 import time
 
@@ -20,6 +21,10 @@ WORDS = {
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
+
+
+_DIGITS = re.compile(r"\d+(?!.*\d)")
+"""The number of a frame: the last digits of a name."""
 
 
 class Task:
@@ -83,6 +88,8 @@ class Status:
     def line(self):
         """Return in a few words what is going on."""
         words = self.stage
+        if self.stage == WORDS["running"] and 0 < self.total <= self.done:
+            words = "Checking and reporting"
         if len(self.tasks) > 1:
             words = f"{self.current + 1}/{len(self.tasks)}  {words}"
         if self.total:
@@ -115,10 +122,14 @@ def out_name(source, directory):
     if source.kind == "movie":
         stem = os.path.splitext(os.path.basename(source.plate))[0]
         return os.path.join(directory, stem.replace("%", "%%") + ".%06d" + suffix)
-    pattern = wetgate_client.sequence_pattern(source.files[0])
-    if pattern == source.files[0]:
-        pattern = pattern.replace("%", "%%")
-    name = os.path.splitext(os.path.basename(pattern))[0] + suffix
+    stem = os.path.splitext(os.path.basename(source.files[0]))[0]
+    digits = _DIGITS.search(stem)
+    if digits is None:
+        return os.path.join(directory, stem.replace("%", "%%") + suffix)
+    before, behind = stem[: digits.start()], stem[digits.end() :]
+    width = len(digits.group())
+    field = f"%0{width}d" if width > 1 else "%d"
+    name = before.replace("%", "%%") + field + behind.replace("%", "%%") + suffix
     return os.path.join(directory, name)
 
 

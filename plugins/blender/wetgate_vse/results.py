@@ -82,7 +82,7 @@ def preview(scene, strip, path, frame, kind, space, size):
     channel = vse_compat.free_channel(owner, _top_channel(owner, frame), frame, frame + 1)
     folder, name = os.path.split(path)
     new = _new_images(owner, strip, folder, [name], channel)
-    _as_old(scene, new, strip, with_looks=kind == "restored")
+    _as_old(scene, new, strip, with_looks=kind == "restored", with_curves=False)
     vse_compat.set_content_start(new, frame)
     vse_compat.set_right(new, frame + 1)
     new.name = "Preview: " + kind
@@ -201,7 +201,7 @@ def _as_rendered(new, old):
     new.use_float = True
 
 
-def _as_old(scene, new, old, with_looks=True):
+def _as_old(scene, new, old, with_looks=True, with_curves=True):
     notes = []
     for name in _PARTS:
         if hasattr(old, name) and hasattr(new, name):
@@ -211,6 +211,7 @@ def _as_old(scene, new, old, with_looks=True):
     if with_looks:
         with vse_compat.scene_for_modifiers(scene) as can:
             notes += _copy_modifiers(old, new, can)
+    if with_curves:
         _copy_curves(scene, old, new)
     return notes
 
