@@ -92,7 +92,8 @@ int open_file(const std::string& path, bool fresh, bool write) {
     if (fresh) flags |= _O_CREAT | _O_EXCL;
     return _open(path.c_str(), flags, _S_IREAD | _S_IWRITE);
 #else
-    int flags = O_CLOEXEC | O_NOFOLLOW | (write ? O_RDWR : O_RDONLY);
+    // A pipe in the place of a file must not make us wait for its other end.
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (write ? O_RDWR : O_RDONLY);
     if (fresh) flags |= O_CREAT | O_EXCL;
     return ::open(path.c_str(), flags, 0600);
 #endif
