@@ -28,6 +28,7 @@ _THRESHOLD = 36.0
 _APART = 8
 _SAME = 10
 _ALIKE = 0.5
+_ONE_LINE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,26 @@ def follow(evidence: Sequence[tuple[Evidence, ...]], *, least_strips: int) -> li
         if not any(_beside(path, other) for other in kept):
             kept.append(path)
     return kept
+
+
+def merged(plain: Sequence[Path], rest: Sequence[Path]) -> list[Path]:
+    """Return paths found where other frames were taken away, and those that alone a frame shows.
+
+    A line of the picture does not show in the former: it must not hide a scratch beside it.
+    """
+    alone = [
+        p for p in plain if not any(_beside(p, r) and r.score > _ALIKE * p.score for r in rest)
+    ]
+    doubled = [r for r in rest if not any(_beside(r, p) and _close(r, p) for p in alone)]
+    return sorted([*alone, *doubled], key=lambda p: (-p.score, p.start, int(p.columns[0])))
+
+
+def _close(path: Path, other: Path) -> bool:
+    """Whether two paths are one line."""
+    start, stop = max(path.start, other.start), min(path.stop, other.stop)
+    mine = path.columns[start - path.start : stop - path.start]
+    its = other.columns[start - other.start : stop - other.start]
+    return path.polarity == other.polarity and float(np.median(np.abs(mine - its))) <= _ONE_LINE
 
 
 def _gains(polarity: int) -> NDArray[np.float32]:

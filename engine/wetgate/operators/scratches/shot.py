@@ -14,7 +14,7 @@ from wetgate.operators.scratches.behind import Window, radius_of
 from wetgate.operators.scratches.closer import add_rest, fit_closer
 from wetgate.operators.scratches.film import extended, stands, trimmed, with_strength
 from wetgate.operators.scratches.fit import Course, add_profile, course_at, tint_of
-from wetgate.operators.scratches.follow import Path, follow
+from wetgate.operators.scratches.follow import Path, follow, merged
 from wetgate.operators.scratches.judge import COVERS, Verdict, judge
 from wetgate.operators.scratches.lines import Evidence, Strips, evidence_of, luma_of
 from wetgate.operators.scratches.lost import find_loans, value_of
@@ -25,6 +25,7 @@ from wetgate.operators.scratches.profile import (
     gaussian_profile,
     row_filters,
 )
+from wetgate.operators.scratches.rest import rests
 from wetgate.operators.scratches.tracks import Track, TrackOnFrame
 
 _SEGMENT = 1 << 25
@@ -76,11 +77,23 @@ def find_candidates(
     edges = np.linspace(0, len(frames), parts + 1).round().astype(int)
     found: list[Candidate] = []
     for start, stop in pairwise(edges):
-        evidence: list[tuple[Evidence, ...]] = []
-        for index in range(start, stop):
-            evidence.append(evidence_of(luma_of(_sized(read(frames[index]), facts)), strips))
+        plain: list[tuple[Evidence, ...]] = []
+        moved: list[tuple[Evidence, ...]] = []
+        window = Window(radius_of(facts.height, facts.width), strips)
+
+        def luma(index: int) -> NDArray[np.float32]:
+            return luma_of(_sized(read(frames[index]), facts))
+
+        gained = False
+        for here, rest in rests(luma, int(start), int(stop), window):
+            plain.append(evidence_of(here, strips))
+            moved.append(plain[-1] if rest is None else evidence_of(rest, strips))
+            gained |= rest is not None
         least = round(_LEAST_FRAMES * strips.count)
-        found += [Candidate(p, int(start)) for p in follow(evidence, least_strips=least)]
+        paths = follow(plain, least_strips=least)
+        if gained:
+            paths = merged(paths, follow(moved, least_strips=least))
+        found += [Candidate(p, int(start)) for p in paths]
     return found
 
 
