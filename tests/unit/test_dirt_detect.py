@@ -15,6 +15,7 @@ from wetgate.operators.dirt.confidence import (
     FINAL_FEATURES,
     PIXEL_FEATURES,
     Logistic,
+    Perceptron,
     calibration,
     expanded,
     suspects,
@@ -293,9 +294,15 @@ def test_the_calibration_fits_the_features() -> None:
         }
     assert set(calibration()) == set(names)
     for name, features in names.items():
-        count = len(features)
-        assert calibration()[name].names == features
-        assert len(calibration()[name].weights) == count + count * (count + 1) // 2
+        judge = calibration()[name]
+        assert set(judge.names) <= set(features) and len(set(judge.names)) == len(judge.names)
+        count = len(judge.names)
+        if isinstance(judge, Perceptron):
+            assert judge.names == features
+            assert len(judge.weights) == len(judge.hidden)
+            assert all(len(row) == count + 1 for row in judge.hidden)
+        else:
+            assert len(judge.weights) == count + count * (count + 1) // 2
 
 
 def test_a_logistic_sums_its_features_and_products() -> None:

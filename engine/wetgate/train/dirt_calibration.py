@@ -18,15 +18,17 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import pixels_of
+from wetgate.operators.dirt import blobs as whole
 from wetgate.operators.dirt import confidence as pixel
-from wetgate.operators.dirt.blobs import GROWTH, REFINED_GROWTH, components
-from wetgate.operators.dirt.confidence import Logistic, expanded
+from wetgate.operators.dirt.blobs import components
+from wetgate.operators.dirt.confidence import Judge, Logistic, Perceptron, expanded
 from wetgate.operators.dirt.detect import CONFIDENCE, Detect
 from wetgate.operators.dirt.features import evidence
 from wetgate.operators.dirt.looks import BLOB_FEATURES, Looks, looks_of, population
@@ -38,6 +40,7 @@ from wetgate.operators.dirt.neighbors import (
     neighbor_features,
 )
 from wetgate.operators.dirt.net import NetChoice, refined
+from wetgate.train.perceptron import fit_perceptron
 from wetgate.train.pictures import Pictures
 from wetgate.train.tasks._dirt_clips import DIRT, FRAMES, UNSURE, DirtClip, Watched
 from wetgate.train.tasks.dirt import clip_shards
@@ -46,11 +49,15 @@ _log = logging.getLogger(__name__)
 
 REACH = 2
 """Frames either side that the operator's second stage compares blobs with."""
-SEED = 41
+SEED, ACTION_SEED = 41, 19
+"""Of the clips, and of more that are mostly action: what is no dirt has many more looks."""
+_ACTION_FROM = 4
+"""Of each eight clips those from this one on have action; all but the first of them no dirt."""
 _SMALLEST = 2
 _SHARE = 0.3
 """Of a blob's px whose label is sure: dirt from which the blob is dirt."""
-_RIDGE = {"pixel": 1e-4, "blob": 3e-4, "judged": 3e-4, "settled": 1e-4}
+_RIDGE = 1e-4
+_HIDDEN = {"blob": 12, "judged": 24, "settled": 8}
 _BINS = 10
 
 Float = NDArray[np.float64]
@@ -142,9 +149,11 @@ def blobs_of(clip: DirtClip, nets: NetChoice | None) -> list[FrameBlobs]:
     for center in range(FRAMES):
         window = watched.window(center, range(center - 2, center + 3))
         planes = pixels_of(stage(window, watched.analysis, watched.facts))
-        growth = GROWTH if nets is None else REFINED_GROWTH
+        growth, first = whole.REFINED_GROWTH, whole.REFINED_SEED
+        if nets is None:
+            growth, first = whole.GROWTH, whole.SEED
         likely = np.ascontiguousarray(planes[..., CONFIDENCE])
-        labels, count = components(likely, _SMALLEST, growth)
+        labels, count = components(likely, _SMALLEST, growth, first)
         looks = looks_of(labels, count, planes)
         truth = clip.labels[center]
         dirt = np.bincount(labels[truth == DIRT], minlength=count + 1)[1:]
@@ -168,7 +177,7 @@ class Step:
 
 
 def steps_of(
-    shots: Sequence[Sequence[FrameBlobs]], known: Mapping[str, Logistic]
+    shots: Sequence[Sequence[FrameBlobs]], known: Mapping[str, Judge]
 ) -> tuple[Step, Step | None, Step | None]:
     """Return the examples of "blob", "judged" and "settled", as far as `known` reaches."""
     first: list[tuple[Float, ...]] = []
@@ -213,38 +222,57 @@ def calibration_error(predicted: Float, is_so: NDArray[np.int8]) -> float:
     return sum(gaps) / max(len(predicted), 1)
 
 
-def fit_blobs(shots: Sequence[Sequence[FrameBlobs]]) -> dict[str, Logistic]:
-    """Fit "blob", "judged" and "settled", each on what the one before says."""
-    known: dict[str, Logistic] = {}
-    names = (
-        ("blob", BLOB_FEATURES),
-        ("judged", (*BLOB_FEATURES, *NEIGHBOR_FEATURES)),
-        ("settled", COMPANY_FEATURES),
-    )
-    for index, (name, features) in enumerate(names):
-        step = steps_of(shots, known)[index]
-        assert step is not None  # what it builds on was fitted before
-        told = step.is_dirt >= 0
-        truth = step.is_dirt[told].astype(np.float64)
-        known[name] = fit([c[told] for c in step.columns], truth, _RIDGE[name], features)
+def fit_blobs(shots: Sequence[Sequence[FrameBlobs]]) -> dict[str, Judge]:
+    """Fit "blob", "judged" and "settled", each on what the one before says of unseen shots.
+
+    Every second shot is kept from the fits whose word is asked on it: what was fitted to a shot
+    is too sure of it, and the next would learn to believe that.
+    """
+    halves = shots[::2], shots[1::2]
+    # The judges fitted to one half speak on the other.
+    apart: tuple[dict[str, Judge], dict[str, Judge]] = ({}, {})
+    known: dict[str, Judge] = {}
+    for index, (name, features) in enumerate(_LEVELS):
+        told = [steps_of(halves[1 - k], apart[k])[index] for k in (0, 1)]
+        known[name] = _fitted(told, name, features)
+        for k in (0, 1):
+            apart[k][name] = _fitted([told[1 - k]], name, features)
     return known
 
 
-def write(path: Path, logistics: Mapping[str, Logistic], facts: Mapping[str, object]) -> None:
+_LEVELS = (
+    ("blob", BLOB_FEATURES),
+    ("judged", (*BLOB_FEATURES, *NEIGHBOR_FEATURES)),
+    ("settled", COMPANY_FEATURES),
+)
+
+
+def _fitted(steps: Sequence[Step | None], name: str, features: Sequence[str]) -> Perceptron:
+    found = [s for s in steps if s is not None]
+    told = np.concatenate([s.is_dirt >= 0 for s in found])
+    truth = np.concatenate([s.is_dirt for s in found])[told].astype(np.float64)
+    columns = [np.concatenate(c)[told] for c in zip(*(s.columns for s in found), strict=True)]
+    return fit_perceptron(columns, truth, features, hidden=_HIDDEN[name])
+
+
+def write(path: Path, judges: Mapping[str, Judge], facts: Mapping[str, object]) -> None:
     """Write a calibration, keeping the logistics of a file that is there and not given."""
     document = json.loads(path.read_text("utf-8")) if path.is_file() else {"logistics": {}}
-    for name, logistic in logistics.items():
-        document["logistics"][name] = {
-            "features": list(logistic.names),
-            "bias": logistic.bias,
-            "weights": list(logistic.weights),
+    for name, judge in judges.items():
+        entry: dict[str, object] = {
+            "features": list(judge.names),
+            "bias": judge.bias,
+            "weights": list(judge.weights),
         }
+        if isinstance(judge, Perceptron):
+            entry["hidden"] = [list(row) for row in judge.hidden]
+        document["logistics"][name] = entry
     document["fit"] = {**document.get("fit", {}), **facts}
     path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
 def reliability(
-    shots: Sequence[Sequence[FrameBlobs]], known: Mapping[str, Logistic]
+    shots: Sequence[Sequence[FrameBlobs]], known: Mapping[str, Judge]
 ) -> dict[str, float]:
     """Return how far the last logistic may be believed on clips."""
     step = steps_of(shots, known)[2]
@@ -267,7 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--net", default="")
-    parser.add_argument("--clips", type=int, default=120)
+    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--action-clips", type=int, default=96)
     parser.add_argument("--held-clips", type=int, default=40)
     parser.add_argument(
         "--calibration", type=Path, default=Path(pixel.__file__).with_name("calibration.json")
@@ -280,20 +309,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if asked.step == "pixels":
         features, truth = pixel_examples(clips(asked.clips, held=False), None, final=False)
-        fitted = fit(list(features.T), truth, _RIDGE["pixel"], pixel.PIXEL_FEATURES)
+        fitted = fit(list(features.T), truth, _RIDGE, pixel.PIXEL_FEATURES)
         write(asked.calibration, {"pixel": fitted}, {"pixel": {"clips": asked.clips}})
         return
     nets = NetChoice(asked.net) if asked.net else None
     kind = "network" if asked.net else "classical"
     features, truth = pixel_examples(clips(asked.clips // 2, held=False), nets, final=True)
-    fitted = fit(list(features.T), truth, _RIDGE["pixel"], pixel.FINAL_FEATURES)
+    fitted = fit(list(features.T), truth, _RIDGE, pixel.FINAL_FEATURES)
     write(asked.calibration, {f"{kind} pixel": fitted}, {})
     pixel.calibration.cache_clear()
-    known = fit_blobs([blobs_of(c, nets) for c in clips(asked.clips, held=False)])
+    more = clip_shards(
+        asked.work,
+        pictures,
+        ACTION_SEED,
+        max(1, asked.action_clips // (8 - _ACTION_FROM)),
+        held=False,
+    )
+    acted = (c for k, c in enumerate(more) if k % 8 >= _ACTION_FROM)
+    shots = [blobs_of(c, nets) for c in chain(clips(asked.clips, held=False), acted)]
+    known = fit_blobs(shots)
     figures = reliability([blobs_of(c, nets) for c in clips(asked.held_clips, held=True)], known)
     _log.info("held out: %s", figures)
-    named = {f"{kind} {name}": logistic for name, logistic in known.items()}
-    write(asked.calibration, named, {kind: {"clips": asked.clips, "held out": figures}})
+    named = {f"{kind} {name}": judge for name, judge in known.items()}
+    facts = {"clips": asked.clips, "action clips": asked.action_clips, "held out": figures}
+    write(asked.calibration, named, {kind: facts})
 
 
 if __name__ == "__main__":

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from wetgate.model.box import Box
 from wetgate.operators.base import Analysis, Pixels, UsesModels
-from wetgate.operators.dirt.confidence import calibration
+from wetgate.operators.dirt.confidence import calibration, judged
 from wetgate.operators.dirt.detect import CONFIDENCE, SPIKE
 from wetgate.operators.dirt.looks import BLOB_FEATURES, Looks, kind_of, looks_of, population
 
 SEED, GROWTH = 0.4, 0.15
 """Pixel confidence that starts a blob, and over which it grows."""
-REFINED_GROWTH = 0.1
-"""The same for confidences that the network refined: they fall off more steeply at an edge."""
+REFINED_SEED, REFINED_GROWTH = 0.2, 0.15
+"""The same for confidences that the network refined: small specks are unsure by themselves, and
+what is no dirt is told by its looks and by the frames beside."""
 TOLD = 0.9995
 """Pixel confidence that only a map gives."""
 _GAP = 1
@@ -118,22 +119,21 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
     """
     refined = isinstance(settings, UsesModels) and bool(settings.models())
     confidence = np.ascontiguousarray(planes[..., CONFIDENCE])
-    growth = REFINED_GROWTH if refined else GROWTH
-    labels, count = components(confidence, settings.smallest, growth)
+    seed, growth = (REFINED_SEED, REFINED_GROWTH) if refined else (SEED, GROWTH)
+    labels, count = components(confidence, settings.smallest, growth, seed)
     spike = np.ascontiguousarray(planes[..., SPIKE])
     looks = looks_of(labels, count, planes)
     columns = (*looks.columns(), *population(looks, labels.shape))
     by: Literal["network", "classical"] = "network" if refined else "classical"
-    sure = calibration()[f"{by} blob"](columns) if count else np.zeros(0)
+    named = dict(zip(BLOB_FEATURES, columns, strict=True))
+    sure = judged(calibration()[f"{by} blob"], named) if count else np.zeros(0)
     by_map = np.bincount(labels[confidence >= TOLD], minlength=count + 1)[1:]
     blobs = []
     for k in range(count):
         box, alpha = _matte(labels, spike, looks, k)
         # A doubtful px that adheres to what a map tells does not make that doubtful.
         told = bool(2 * by_map[k] >= looks.area[k])
-        facts = {
-            name: round(float(c[k]), 5) for name, c in zip(BLOB_FEATURES, columns, strict=True)
-        }
+        facts = {name: round(float(column[k]), 5) for name, column in named.items()}
         side = max(looks.x1[k] - looks.x0[k], looks.y1[k] - looks.y0[k])
         blobs.append(
             Blob(
@@ -154,7 +154,7 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
 
 
 def components(
-    confidence: Plane, smallest: int, growth: float = GROWTH
+    confidence: Plane, smallest: int, growth: float = GROWTH, seed: float = SEED
 ) -> tuple[NDArray[np.int32], int]:
     """Label what grew from seeds: 1 and up by the first px in the order of the rows, 0 none."""
     import cv2
@@ -173,7 +173,7 @@ def components(
     area = np.bincount(of, minlength=count)
     best = np.zeros(count, np.float32)
     np.maximum.at(best, of, confidence[y, x])
-    keep = (area >= smallest) & (best >= SEED)
+    keep = (area >= smallest) & (best >= seed)
     keep[0] = False
     number = np.zeros(count, np.int32)
     first = of[keep[of]]

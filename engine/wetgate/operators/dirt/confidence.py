@@ -1,7 +1,7 @@
 """How likely a pixel is dirt: a logistic of the evidence, fitted on generated clips.
 
 Only pixels that stand out at all are looked at; all others have confidence 0. `calibration.json`
-beside this file holds the weights; `wetgate.train.dirt_fit` writes it.
+beside this file holds the weights; `wetgate.train.dirt_calibration` writes it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,46 @@ class Logistic:
         return probability(self.logit(features))
 
 
+@dataclass(frozen=True, slots=True)
+class Perceptron:
+    """`1 / (1 + exp(-(bias + sum v_k s(b_k + sum w_ki x_i))))` with `s(z) = z / (1 + |z|)`.
+
+    One layer inside. No function of a libm but the last: the same logit on every machine.
+
+    Attributes:
+        names: of the features. hidden: of each unit its `b_k`, then `w_ki` for every feature.
+        weights: `v_k`.
+    """
+
+    names: tuple[str, ...]
+    bias: float
+    weights: tuple[float, ...]
+    hidden: tuple[tuple[float, ...], ...]
+
+    def logit(self, features: Sequence[Float]) -> Float:
+        """Return the logit of columns of features; sums in a fixed order, column by column."""
+        total = np.full(features[0].shape, self.bias)
+        for weight, (own, *of_features) in zip(self.weights, self.hidden, strict=True):
+            z = np.full(features[0].shape, own)
+            for w, column in zip(of_features, features, strict=True):
+                z = z + w * column
+            total = total + weight * (z / (1.0 + np.abs(z)))
+        return total
+
+    def __call__(self, features: Sequence[Float]) -> Float:
+        """Return probabilities."""
+        return probability(self.logit(features))
+
+
+Judge = Logistic | Perceptron
+"""What turns features into a probability."""
+
+
+def judged(judge: Judge, features: Mapping[str, Float]) -> Float:
+    """Return probabilities by the features that a judge was fitted to, of all those named."""
+    return judge([features[name] for name in judge.names])
+
+
 def expanded(features: Sequence[Float]) -> list[Float]:
     """Return the features and all their products of two."""
     products = [a * b for i, a in enumerate(features) for b in features[i:]]
@@ -73,14 +114,18 @@ def probability(logit: Float) -> Float:
 
 
 @lru_cache(maxsize=1)
-def calibration() -> Mapping[str, Logistic]:
-    """Return the fitted logistics by name."""
+def calibration() -> Mapping[str, Judge]:
+    """Return what was fitted, by name."""
     text = (files("wetgate.operators.dirt") / "calibration.json").read_text("utf-8")
     document = json.loads(text)
-    return {
-        name: Logistic(tuple(entry["features"]), entry["bias"], tuple(entry["weights"]))
-        for name, entry in document["logistics"].items()
-    }
+    return {name: _judge(entry) for name, entry in document["logistics"].items()}
+
+
+def _judge(entry: Mapping[str, Any]) -> Judge:
+    names, weights = tuple(entry["features"]), tuple(entry["weights"])
+    if "hidden" not in entry:
+        return Logistic(names, entry["bias"], weights)
+    return Perceptron(names, entry["bias"], weights, tuple(tuple(row) for row in entry["hidden"]))
 
 
 @dataclass(frozen=True, slots=True)

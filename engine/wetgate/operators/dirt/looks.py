@@ -8,17 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.base import Pixels
-from wetgate.operators.dirt.detect import CONFIDENCE, SPIKE, TRUST
+from wetgate.operators.dirt.detect import CONFIDENCE, PICTURE, SPIKE, TRUST
 
 BLOB_FEATURES = (
     "size", "pixel confidence", "spike", "peak", "trust around", "spikes around",
     "confidence around", "elongation", "compactness", "length", "bright", "purity",
+    "surest pixel", "sure share", "trust inside", "step at the edge", "opposite beside",
+    "opposite around", "from the border", "unrest",
     "crowd", "alignment", "load", "bright share", "large ones",
 )  # fmt: skip
 """Features of a blob by its own frame, each 0-1."""
 NEAR = 0.12
 """Of the frame's height: blobs within that of each other are a crowd."""
 _RING, _SKIP = 6, 2
+_LOUDEST, _RATHER = 16.0, 0.5
+_SPARSE = 4
 _TINY, _BIG, _FAINT = 9, 180, 6.0
 _LONG, _HAIR = 3.0, 10.0
 _SPLICE = 0.6
@@ -38,6 +42,16 @@ class Looks:
         length, width: axes of the ellipse with the same moments, px; `angle` of the long one.
         polarity: -1, 0 or 1; purity: share of px that have its sign.
         ring_trust, ring_spike, ring_confidence: means over what lies about it.
+        surest, firm: largest confidence of its px, and share of them that are rather dirt.
+        own_trust: mean trust in motion within it, which dirt itself disturbs.
+        fall: mean spike of its sign within 2 px outside it, as a share of that inside: dirt ends
+            within a px, what motion misplaced does not.
+        contrary, contrary_ring: mean spike of the other sign, within 2 px outside it and beyond:
+            an edge misplaced leaves one of each sign.
+        border: px to the nearest edge of the frame.
+        unrest: mean size of the spike over the whole frame, the same for all of it.
+        level, span: of the whole frame: its middle luma, and the range of the middle half of it,
+            both in values of the working encoding.
     """
 
     area: Float
@@ -60,6 +74,16 @@ class Looks:
     ring_trust: Float
     ring_spike: Float
     ring_confidence: Float
+    surest: Float
+    firm: Float
+    own_trust: Float
+    fall: Float
+    contrary: Float
+    contrary_ring: Float
+    border: Float
+    unrest: Float
+    level: float
+    span: float
 
     @property
     def elongation(self) -> Float:
@@ -82,6 +106,14 @@ class Looks:
             self.length / (self.length + 30.0),
             (self.polarity > 0).astype(np.float64),
             self.purity,
+            self.surest,
+            self.firm,
+            self.own_trust,
+            self.fall,
+            self.contrary / (self.contrary + 1.0),
+            self.contrary_ring / (self.contrary_ring + 1.0),
+            self.border / (self.border + 8.0),
+            self.unrest / (self.unrest + 1.0),
         )
 
 
@@ -116,42 +148,83 @@ def looks_of(labels: NDArray[np.int32], count: int, planes: Pixels) -> Looks:
     np.minimum.at(box[1], of, y)
     np.maximum.at(box[2], of, x + 1)
     np.maximum.at(box[3], of, y + 1)
-    rings = _rings(labels, box, planes)
+    sign = np.where(spike[top] > 0, 1.0, -1.0)
+    rings, shells = _surroundings(labels, box, planes, sign)
+    likely = planes[y, x, CONFIDENCE]
+    surest = np.zeros(count)
+    np.maximum.at(surest, of, likely)
+    inside = mean(size)
+    border = np.minimum.reduce(
+        [box[0], box[1], labels.shape[1] - box[2], labels.shape[0] - box[3]]
+    ).astype(np.float64)
+    unrest = np.minimum(np.abs(planes[..., SPIKE]), _LOUDEST).mean(dtype=np.float64)
+    level, span = _light(planes)
     return Looks(
         area=area, x=middle_x, y=middle_y, x0=box[0], y0=box[1], x1=box[2], y1=box[3],
         anchor_x=x[top], anchor_y=y[top],
         confidence=mean(planes[y, x, CONFIDENCE].astype(np.float64)),
-        spike=mean(size), peak=size[top],
+        spike=inside, peak=size[top],
         length=4.0 * np.sqrt(half + root),
         width=4.0 * np.sqrt(np.maximum(half - root, 1 / 24)),
         angle=0.5 * np.arctan2(2.0 * xy, xx - yy),
         polarity=signed.astype(np.intp), purity=np.maximum(bright, 1.0 - bright),
         ring_trust=rings[0], ring_spike=rings[1], ring_confidence=rings[2],
+        surest=surest, firm=mean((likely >= _RATHER).astype(np.float64)),
+        own_trust=mean(planes[y, x, TRUST].astype(np.float64)),
+        fall=np.clip(shells[0] / np.maximum(inside, 1e-3), -1.0, 1.0),
+        contrary=shells[1], contrary_ring=shells[2],
+        border=border, unrest=np.full(count, unrest), level=level, span=span,
     )  # fmt: skip
 
 
-def _rings(
-    labels: NDArray[np.int32], box: list[NDArray[np.intp]], planes: Pixels
-) -> tuple[Float, Float, Float]:
-    """Return means over the ring about each blob, what belongs to no blob."""
+def _light(planes: Pixels) -> tuple[float, float]:
+    """Return the middle luma of a frame and the range of its middle half, from every 4th px."""
+    gray = planes[::_SPARSE, ::_SPARSE, PICTURE].mean(axis=2, dtype=np.float64)
+    low, middle, high = np.quantile(gray, (0.25, 0.5, 0.75))
+    return float(middle), float(high - low)
+
+
+def _surroundings(
+    labels: NDArray[np.int32], box: list[NDArray[np.intp]], planes: Pixels, sign: Float
+) -> tuple[Float, Float]:
+    """Return means over what lies about each blob.
+
+    Args:
+        sign: of the spike of each, 1 or -1.
+
+    Returns:
+        over the ring about it, other blobs and all: trust, size of the spike, confidence;
+        over what belongs to no blob: the signed spike within 2 px, and the size of spikes of the
+        other sign there and farther out.
+    """
     import cv2
 
     height, width = labels.shape
     skip = np.ones((2 * _SKIP + 1, 2 * _SKIP + 1), np.uint8)
     wide = np.ones((2 * _RING + 1, 2 * _RING + 1), np.uint8)
-    found = np.zeros((3, len(box[0])))
+    rings, shells = np.zeros((3, len(box[0]))), np.zeros((3, len(box[0])))
     for k, (x0, y0, x1, y1) in enumerate(zip(*box, strict=True)):
         left, top = max(x0 - _RING, 0), max(y0 - _RING, 0)
         right, bottom = min(x1 + _RING, width), min(y1 + _RING, height)
         part = planes[top:bottom, left:right]
-        own = (labels[top:bottom, left:right] == k + 1).astype(np.uint8)
-        ring = (cv2.dilate(own, wide) > 0) & (cv2.dilate(own, skip) == 0)
+        numbers = labels[top:bottom, left:right]
+        own = (numbers == k + 1).astype(np.uint8)
+        near = cv2.dilate(own, skip) > 0
+        ring = (cv2.dilate(own, wide) > 0) & ~near
+        free = numbers == 0
         values = part[ring]
         if len(values):
-            found[0, k] = values[:, TRUST].mean(dtype=np.float64)
-            found[1, k] = np.minimum(np.abs(values[:, SPIKE]), 16.0).mean(dtype=np.float64)
-            found[2, k] = values[:, CONFIDENCE].mean(dtype=np.float64)
-    return found[0], found[1], found[2]
+            rings[0, k] = values[:, TRUST].mean(dtype=np.float64)
+            rings[1, k] = np.minimum(np.abs(values[:, SPIKE]), _LOUDEST).mean(dtype=np.float64)
+            rings[2, k] = values[:, CONFIDENCE].mean(dtype=np.float64)
+        signed = part[..., SPIKE] * np.float32(sign[k])
+        beside, beyond = signed[near & free], signed[ring & free]
+        if beside.size:
+            shells[0, k] = beside.mean(dtype=np.float64)
+            shells[1, k] = np.clip(-beside, 0.0, _LOUDEST).mean(dtype=np.float64)
+        if beyond.size:
+            shells[2, k] = np.clip(-beyond, 0.0, _LOUDEST).mean(dtype=np.float64)
+    return rings, shells
 
 
 def population(looks: Looks, shape: tuple[int, ...]) -> tuple[Float, ...]:

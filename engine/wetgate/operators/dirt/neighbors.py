@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.dirt.blobs import BlobTable
-from wetgate.operators.dirt.confidence import calibration
-from wetgate.operators.dirt.looks import NEAR, Looks, crowds
+from wetgate.operators.dirt.confidence import calibration, judged
+from wetgate.operators.dirt.looks import BLOB_FEATURES, NEAR, Looks, crowds
 
-NEIGHBOR_FEATURES = ("moves on", "crowd beside", "alignment beside", "seen beside")
+NEIGHBOR_FEATURES = (
+    "moves on", "crowd beside", "alignment beside", "seen beside",
+    "like ones about the place", "own polarity about the place", "blobs about the place",
+    "blobs at the place", "flash",
+)  # fmt: skip
 """Beside those of `looks.BLOB_FEATURES`; each 0-1."""
 COMPANY_FEATURES = (
     "by itself", "like ones here", "like ones near", "doubtful here", "like ones beside",
@@ -31,6 +35,12 @@ _MOST = 4
 _PLAY, _PLAY_SHARE = 4.0, 0.2
 """By how much a step may differ from the one before: px, and share of its length."""
 _PRIOR, _PRIOR_WEIGHT = 0.5, 1.0
+_ABOUT = 1.5
+"""Times `NEAR` within which blobs of the frames beside count as about the place."""
+_LEAST_SPAN, _FLASH = 0.02, 0.3
+"""Of luma, in values of the working encoding; spans at which a flash is half sure."""
+_AT = 4.0
+"""px between two boxes at which they are half at the same place."""
 
 Float = NDArray[np.float64]
 
@@ -45,6 +55,11 @@ class Likeness:
         crowd, aligned: blobs there of the same polarity: near, and long and along it.
         sure, doubtful: of the blobs there, weighted by how alike they are: the sum of their
             confidences, and of what these lack to 1.
+        like: of the blobs there, weighted by how alike they are: how near they are to the place,
+            whatever their confidence.
+        about, fellows: blobs there about the place; those of them with the same polarity.
+        lighter: by how much this frame is lighter than the other, in spans of its luma.
+        at: 0-1 how near the box of the nearest of any polarity is, 1 where they overlap.
     """
 
     move: Float
@@ -53,6 +68,11 @@ class Likeness:
     aligned: Float
     sure: Float
     doubtful: Float
+    like: Float
+    about: Float
+    fellows: Float
+    at: Float
+    lighter: float
 
 
 def compare(here: BlobTable, there: BlobTable) -> Likeness:
@@ -70,12 +90,19 @@ def compare_looks(here: Looks, there: Looks, confidence: Float, shape: tuple[int
     move, alike = np.zeros((count, _MOST, 2)), np.zeros((count, _MOST))
     near, aligned = crowds(here, there, shape)
     sure, doubtful = np.zeros(count), np.zeros(count)
+    like, about, fellows, at = (np.zeros(count) for _ in range(4))
     if count and others:
         dx = there.x - here.x[:, None]
         dy = there.y - here.y[:, None]
         apart = np.hypot(dx, dy)
         likeness = _likeness(here, there)
         sure, doubtful = likeness @ confidence, likeness @ (1.0 - confidence)
+        like = (likeness / (1.0 + (apart / (NEAR * shape[0])) ** 2)).sum(axis=1)
+        close = apart <= _ABOUT * NEAR * shape[0]
+        about = close.sum(axis=1).astype(np.float64)
+        same = here.polarity[:, None] == there.polarity
+        fellows = (close & same).sum(axis=1).astype(np.float64)
+        at = 1.0 / (1.0 + (_gaps(here, there).min(axis=1) / _AT) ** 2)
         likeness[apart > _REACH * shape[0]] = 0.0
         # What is near is rather the same thing than what is far.
         worth = likeness / (1.0 + apart / (0.1 * shape[0]))
@@ -84,7 +111,17 @@ def compare_looks(here: Looks, there: Looks, confidence: Float, shape: tuple[int
         kept = best.shape[1]
         move[:, :kept, 0], move[:, :kept, 1] = dx[rows, best], dy[rows, best]
         alike[:, :kept] = likeness[rows, best]
-    return Likeness(move, alike, near, aligned, sure, doubtful)
+    return Likeness(
+        move, alike, near, aligned, sure, doubtful, like=like, about=about, fellows=fellows, at=at,
+        lighter=(here.level - there.level) / max(here.span, _LEAST_SPAN),
+    )  # fmt: skip
+
+
+def _gaps(here: Looks, there: Looks) -> Float:
+    """Return the px between the box of each blob here and each there, 0 where they touch."""
+    across = np.maximum(there.x0 - here.x1[:, None], here.x0[:, None] - there.x1)
+    down = np.maximum(there.y0 - here.y1[:, None], here.y0[:, None] - there.y1)
+    return np.asarray(np.hypot(np.maximum(across, 0), np.maximum(down, 0)))
 
 
 def _likeness(here: Looks, there: Looks) -> Float:
@@ -105,9 +142,10 @@ def judge(table: BlobTable, beside: Mapping[int, Likeness]) -> Float:
     """
     if not len(table):
         return np.zeros(0)
-    own = np.array([list(b.facts.values()) for b in table.blobs], np.float64)
-    features = (*own.T, *neighbor_features(beside, len(table)))
-    alone = calibration()[f"{table.by} judged"](features)
+    named = {n: np.array([b.facts[n] for b in table.blobs], np.float64) for n in BLOB_FEATURES}
+    found = neighbor_features(beside, len(table))
+    named |= dict(zip(NEIGHBOR_FEATURES, found, strict=True))
+    alone = judged(calibration()[f"{table.by} judged"], named)
     company = company_features(table.looks, alone, beside, table.labels.shape)
     sure = calibration()[f"{table.by} settled"](company)
     told = np.array([b.told for b in table.blobs], np.bool_)
@@ -125,7 +163,26 @@ def neighbor_features(beside: Mapping[int, Likeness], count: int) -> tuple[Float
     crowd = np.minimum.reduce([s.crowd for s in sides]) if sides else zero
     aligned = np.minimum.reduce([s.aligned for s in sides]) if sides else zero
     both = float(-1 in beside and 1 in beside)
-    return (moves, crowd / (crowd + 4.0), aligned / (aligned + 4.0), np.full(count, both))
+    frames = max(len(beside), 1)
+    like, about, fellows = (
+        np.sum([getattr(s, name) for s in beside.values()], axis=0) if beside else zero
+        for name in ("like", "about", "fellows")
+    )
+    at = np.sum([beside[d].at for d in (-1, 1) if d in beside] or [zero], axis=0) / 2.0
+    return (
+        moves, crowd / (crowd + 4.0), aligned / (aligned + 4.0), np.full(count, both),
+        like / (like + frames), (fellows + 1.0) / (about + 2.0), about / (about + 2.0 * frames), at,
+        np.full(count, _flash(beside)),
+    )  # fmt: skip
+
+
+def _flash(beside: Mapping[int, Likeness]) -> float:
+    """Return 0-1 how far a frame stands out in light from those on both sides, or the one."""
+    steps = [beside[d].lighter for d in (-1, 1) if d in beside]
+    if not steps or min(steps) < 0 < max(steps):
+        return 0.0
+    least = min(abs(s) for s in steps)
+    return least / (least + _FLASH)
 
 
 def company_features(
