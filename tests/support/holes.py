@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from wetgate.model.box import Box
 from wetgate.operators.base import Pixels
 from wetgate.operators.dirt.candidates import DIRTY, Candidate, find_candidate
+from wetgate.operators.dirt.defects import Defect
 from wetgate.operators.dirt.places import Place, make_place
-from wetgate.operators.dirt.repair import Defect
 
 SIGMA = 0.01
 HOLE = Box(24, 18, 33, 26)

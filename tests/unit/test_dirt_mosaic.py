@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +14,13 @@ from wetgate.operators.dirt.candidates import (
     MOST_LEFT,
     Candidate,
     find_candidate,
-    find_sides,
     judged_rim,
 )
+from wetgate.operators.dirt.defects import Repaired
 from wetgate.operators.dirt.mosaic import NOBODY, lay
+from wetgate.operators.dirt.parts import Motion, find_along, find_sides, motions_of
 from wetgate.operators.dirt.places import Place
-from wetgate.operators.dirt.repair import ASTRAY, Repaired, repair
+from wetgate.operators.dirt.repair import ASTRAY, repair
 from wetgate.operators.dirt.ways import Way
 
 EDGE = 28  # column within the hole, from which another layer moves another way
@@ -42,10 +44,14 @@ def test_each_side_of_an_edge_of_motion_comes_from_where_it_went() -> None:
     here, steps = two_layers(0), (-2, -1, 1, 2)
     place, whole = offers(here, steps)
 
-    def sides(k: int) -> tuple[Candidate, ...]:
-        return find_sides(place, here, two_layers(k), CLEAN, None, whole[k])
+    class Closer:
+        def sides(self, k: int) -> tuple[Candidate, ...]:
+            return find_sides(place, here, two_layers(k), CLEAN, None, whole[k])
 
-    made = repair(place, defect_of(place, stained(here)), whole, sides)
+        def along(self, k: int, motions: Sequence[Motion]) -> tuple[Candidate, ...]:
+            return find_along(place, here, two_layers(k), CLEAN, motions, k)
+
+    made = repair(place, defect_of(place, stained(here)), whole, Closer())
     assert isinstance(made, Repaired)
     assert (made.classes == Provenance.BORROWED).all()
     # What is said of a px is where its samples are from, to the bit.
@@ -67,6 +73,26 @@ def test_each_side_of_an_edge_of_motion_comes_from_where_it_went() -> None:
     if isinstance(one, Repaired):
         worse = one.values - here[place.y, place.x]
         assert np.sqrt(np.mean(worse[away] ** 2)) > 4 * SIGMA
+
+
+def test_motion_between_the_nearest_frames_is_followed_to_the_others() -> None:
+    here = two_layers(0)
+    place, whole = offers(here, (-1, 1))
+    near = [(k, c) for k, c in whole.items() if c is not None]
+    near += [
+        (k, c)
+        for k in (-1, 1)
+        for c in find_sides(place, here, two_layers(k), CLEAN, None, whole[k])
+    ]
+    motions = motions_of(near)
+    assert {m.speed for m in motions[:2]} == {(1.0, 0.0), (-3.0, 2.0)}
+    parts = np.stack([m.part for m in motions])
+    assert (parts.sum(axis=0) <= 1).all(), "no px moves two ways"
+    left = judged_rim(place)[1] < EDGE - 1
+    for motion in motions[:2]:
+        assert np.mean(left[motion.part] == (motion.speed == (1.0, 0.0))) > 0.9
+    far = find_along(place, here, two_layers(-2), CLEAN, motions, -2)
+    assert {(-2.0, 0.0), (6.0, -4.0)} == {c.way.shift for c in far}
 
 
 def test_parts_that_fit_already_are_not_searched_again() -> None:

@@ -21,13 +21,12 @@ from wetgate.operators.dirt.candidates import (
     Candidate,
     find_candidate,
 )
+from wetgate.operators.dirt.defects import Defect, Repaired
 from wetgate.operators.dirt.invent import invented
 from wetgate.operators.dirt.repair import (
     ASTRAY,
     HIDDEN,
     POINTLESS,
-    Defect,
-    Repaired,
     ranked,
     repair,
 )

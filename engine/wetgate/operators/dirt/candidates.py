@@ -8,8 +8,7 @@ is worth the softer grain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,8 @@ from wetgate.operators.dirt.ways import Way, power, read, rounded
 REACH = 64
 """Largest displacement along each axis, px."""
 SEARCH = 3
+EDGE = 1.5
+"""Px between the displacements to both sides of an edge of motion."""
 _MOST_RIM = 480
 _LEAST = 0.3  # share of the rim that must be there and clean in the neighbor
 _BOUND = 400.0  # of a squared change: what is 20 deviations off is simply wrong
@@ -34,9 +35,6 @@ _FLAT = 0.35  # offsets below this share of the noise's deviation are invisible
 _SURE = 3.0
 _AFFINE_FROM = 32
 _STEPS = 3
-_EDGE = 1.5  # px between the displacements to both sides of an edge of motion
-_LEAST_PART = 12
-_FITTING = 1.5
 _COARSE = 4.0  # samples of grain that tell as much as one that is independent
 DIRTY, NEAR_DIRT = 1, 2
 
@@ -83,8 +81,8 @@ def find_candidate(
     y, x = judged_rim(place)
     if y.size == 0:
         return None
-    search = _Search(place, here[y, x] / place.sigma, y, x, there, dirty)
-    whole = search.best_whole(_starts(flow, y, x))
+    search = Search(place, here[y, x] / place.sigma, y, x, there, dirty)
+    whole = search.best_whole(starts_of(flow, y, x))
     return None if whole is None else search.finish(whole)
 
 
@@ -97,64 +95,8 @@ def judged_rim(place: Place) -> tuple[Places, Places]:
     return y, x
 
 
-def find_sides(
-    place: Place,
-    here: Pixels,
-    there: Pixels,
-    dirty: NDArray[np.uint8],
-    flow: Flow | None,
-    known: Candidate | None,
-) -> tuple[Candidate, ...]:
-    """Find what a neighbor shows by parts of the rim, where all of it does not follow one motion.
-
-    The two sides of an edge of motion and the halves to each side of the hole are searched for by
-    themselves. A part that `known` fits already is passed over.
-
-    Args:
-        here, there, dirty, flow: as in `find_candidate`.
-        known: what that found.
-
-    Returns:
-        Candidates of other ways than `known`'s, each judged by all of the rim.
-    """
-    y, x = judged_rim(place)
-    if y.size == 0:
-        return ()
-    own = here[y, x] / place.sigma
-    whole = _Search(place, own, y, x, there, dirty)
-    found: dict[Way, Candidate] = {}
-    for part in _parts(flow, place, y, x):
-        if np.count_nonzero(part) < _LEAST_PART:
-            continue
-        if known is not None and _fits(known.left[part]):
-            continue
-        side = _Search(place, own[part], y[part], x[part], there, dirty)
-        best = side.best_whole(list(dict.fromkeys([*_starts(flow, y[part], x[part]), (0, 0)])))
-        made = None if best is None else side.finish(best)
-        if made is None or (known is not None and made.way == known.way):
-            continue
-        left = whole.left(made.way, made.offset)
-        if not np.isnan(left).all():
-            error = float(np.sqrt(np.nanmean(left)))
-            found.setdefault(made.way, replace(made, left=left, error=error))
-    return tuple(found.values())
-
-
-def _fits(left: NDArray[np.float32]) -> bool:
-    return bool(np.mean(np.isnan(left)) < 0.5 and np.nanmean(left) < _FITTING)
-
-
-def _parts(flow: Flow | None, place: Place, y: Places, x: Places) -> Iterator[NDArray[np.bool_]]:
-    """Yield the sides of an edge of motion that runs through a rim, then the halves of the rim."""
-    if flow is not None:
-        sides = _sides_of(_flow_at(flow, y, x))
-        if sides is not None:
-            yield from (sides, ~sides)
-    middle_x, middle_y = place.center
-    yield from (x < middle_x, x > middle_x, y < middle_y, y > middle_y)
-
-
-def _flow_at(flow: Flow, y: Places, x: Places) -> _Float:
+def flow_at(flow: Flow, y: Places, x: Places) -> _Float:
+    """Return the displacements `(len(y), 2)` px, x then y, at pixels of the full frame."""
     rows, columns = flow.vectors.shape[:2]
     at = np.minimum(y // flow.scale, rows - 1), np.minimum(x // flow.scale, columns - 1)
     return np.asarray(flow.vectors[at] / float(FLOW_UNITS_PER_PIXEL))
@@ -165,17 +107,17 @@ def _sides_of(moved: _Float) -> NDArray[np.bool_] | None:
     ordered = np.sort(moved, axis=0)
     low, high = ordered[len(moved) // 5], ordered[(4 * len(moved)) // 5]
     axis = int(np.argmax(high - low))
-    if high[axis] - low[axis] <= _EDGE:
+    if high[axis] - low[axis] <= EDGE:
         return None
     upper = moved[:, axis] >= 0.5 * (low[axis] + high[axis])
     return upper if upper.any() and not upper.all() else None
 
 
-def _starts(flow: Flow | None, y: Places, x: Places) -> list[tuple[int, int]]:
+def starts_of(flow: Flow | None, y: Places, x: Places) -> list[tuple[int, int]]:
     """Return whole displacements to search around: the rim's flow, its two sides, none."""
     if flow is None:
         return [(0, 0)]
-    moved = _flow_at(flow, y, x)
+    moved = flow_at(flow, y, x)
     found = [np.sort(moved, axis=0)[len(moved) // 2]]
     upper = _sides_of(moved)
     if upper is not None:
@@ -193,7 +135,7 @@ class _Measured:
     offset: NDArray[np.float32]
 
 
-class _Search:
+class Search:
     """The rim of one place against one neighbor, in deviations of the noise."""
 
     def __init__(

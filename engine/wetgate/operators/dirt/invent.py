@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from wetgate.model.box import Box
 from wetgate.operators.base import Pixels, Provenance
+from wetgate.operators.dirt.defects import Defect, Repaired
 from wetgate.operators.dirt.places import Place
-from wetgate.operators.dirt.repair import Defect, Repaired
 
 _ROUNDS = 400
 _SETTLED = 1e-3

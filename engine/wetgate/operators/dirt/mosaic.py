@@ -24,6 +24,8 @@ _VOTES = 2.0
 _ALONE = 0.5
 _FAR, _BETWEEN = 0.05, 0.15
 _MAIN = 0.4
+_PASSES = 1.5  # px a frame
+_BEFORE, _SEEN_BY = 0.5, 1.5
 _TOGETHER = 1.5
 _ROUNDS = 4
 
@@ -52,7 +54,8 @@ def lay(place: Place, offered: Sequence[tuple[int, Candidate]]) -> Mosaic:
     The cost of a candidate at a pixel is the root of what it leaves of the rim, weighted by
     distance ** -4, and `2 / (0.5 + votes)`, a vote being each other frame that shows the same in
     a patch of 5 x 5 px there. Costs are averaged over such patches, and parts that differ from
-    what surrounds them pay for it.
+    what surrounds them pay for it. What moves otherwise than most of the rim, and is seen to by
+    other frames, passes before it: both agree with themselves, and the one behind is hidden.
 
     Args:
         offered: candidates and the frames they are of; a frame may have several.
@@ -67,7 +70,11 @@ def lay(place: Place, offered: Sequence[tuple[int, Candidate]]) -> Mosaic:
     worst = np.sqrt(_FAR_OFF) + _VOTES / _ALONE
     cost = np.where(shown, cost, worst)
     cost = np.stack([plane.mean(c) for c in cost])
-    cost[int(np.argmin(cost.mean(axis=1)))] -= _MAIN
+    main = int(np.argmin(cost.mean(axis=1)))
+    cost[main] -= _MAIN
+    for i, (step, candidate) in enumerate(offered):
+        if _apart(offered[main], (step, candidate)) > _PASSES:
+            cost[i] -= _BEFORE * (votes[i] >= _SEEN_BY)
     cost = np.where(shown, cost, np.inf)
     chosen = np.argmin(cost, axis=0)
     for _ in range(_ROUNDS):
@@ -81,6 +88,12 @@ def lay(place: Place, offered: Sequence[tuple[int, Candidate]]) -> Mosaic:
     expected = np.maximum(near[chosen, rows], 1.0)
     chosen = np.where(shown.any(axis=0), chosen, NOBODY)
     return Mosaic(chosen=chosen, expected=expected, agreeing=float(1.0 + agreed.mean()))
+
+
+def _apart(one: tuple[int, Candidate], other: tuple[int, Candidate]) -> float:
+    """Return by how many px a frame two candidates move differently."""
+    (a, first), (b, second) = one, other
+    return max(abs(p / a - q / b) for p, q in zip(first.way.shift, second.way.shift, strict=True))
 
 
 class _Plane:

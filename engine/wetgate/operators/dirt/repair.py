@@ -7,16 +7,19 @@ the dirt is undone instead. Where nothing fits the defect stays, and the answer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.dirt.candidates import MOST_LEFT, Candidate
+from wetgate.operators.dirt.defects import Defect, Mask, Repaired, Values
 from wetgate.operators.dirt.mosaic import NOBODY, lay
+from wetgate.operators.dirt.parts import Motion, motions_of
 from wetgate.operators.dirt.places import Place, grown
+from wetgate.operators.dirt.translucent import undo
 from wetgate.operators.dirt.ways import Way
 from wetgate.operators.fixes import Provenance
 
@@ -38,61 +41,16 @@ _BETWEEN = 0.15
 _FAR = 0.05
 _FINE = 1.4  # rim error up to which one frame serves the whole hole
 _WORTH = 0.5  # excess of a repair over the noise, share of the defect's own, up to which it pays
-_SHOWS = 0.15  # least excess of a defect over the noise
+_SHOWS = 0.1  # least excess of a defect over the noise
 _LOST = 0.5
 _SHARE_CLEAN = 0.02
 _UNEVEN = 1.4
-_THIN = 0.5  # least share of the picture's contrast that must come through to undo dirt
-_FEWEST_THIN = 16
-_FITS = 1.6
-_ENOUGH = 2.0  # mean over channels; noise makes 0.8
+_CLEAR = 2.0
+_PIECED = 1.3  # what is chosen by its error from much promises more than it keeps
 
 HIDDEN = "no frame shows what is behind"
 ASTRAY = "no frame fits around it"
 POINTLESS = "a repair would show as much as the defect"
-
-Values = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repaired:
-    """What one hole becomes. Arrays have one row for a pixel of the place.
-
-    Attributes:
-        values: `(n, channel)`; those of pixels that stay are the source's.
-        weight: 0-1, share of the new value; 0 stays.
-        classes: provenance; 0 stays.
-        steps: frames from the defect's to the one borrowed from, 0 where nothing is borrowed.
-        shifts: `(n, 2)` px, x then y: out(p) = frame(p + shift); 0 where nothing is borrowed.
-        main: the step that most pixels are borrowed from, 0 for none.
-        way: how most of those are found there; None for none.
-        facts: what was measured on the way.
-    """
-
-    values: Values
-    weight: NDArray[np.float32]
-    classes: NDArray[np.uint8]
-    steps: NDArray[np.int32]
-    shifts: NDArray[np.float32]
-    main: int
-    way: Way | None
-    facts: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defect:
-    """What is known of a defect besides its place; a row for a pixel of the place.
-
-    Attributes:
-        alpha: 0-1, how far dirt was found to cover it.
-        source: `(n, channel)`, the pixels as they are.
-        polarity: 1 brighter than the picture, -1 darker, 0 mixed.
-    """
-
-    alpha: NDArray[np.float32]
-    source: Values
-    polarity: int
 
 
 def ranked(place: Place, candidates: Mapping[int, Candidate]) -> tuple[list[int], int]:
@@ -136,6 +94,18 @@ def ranked(place: Place, candidates: Mapping[int, Candidate]) -> tuple[list[int]
 Offered = Sequence[tuple[int, Candidate]]
 
 
+class Closer(Protocol):
+    """Looks closer at what neighbors show around one hole."""
+
+    def sides(self, step: int) -> Sequence[Candidate]:
+        """Return what the neighbor so many frames on offers for parts of the rim."""
+        ...
+
+    def along(self, step: int, motions: Sequence[Motion]) -> Sequence[Candidate]:
+        """Return what it offers where parts of the rim have moved on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Filled:
     """What a hole may become, and how good that is.
@@ -168,22 +138,20 @@ def repair(
     place: Place,
     defect: Defect,
     offered: Mapping[int, Candidate | None],
-    sides: Callable[[int], Sequence[Candidate]] = lambda step: (),
+    closer: Closer | None = None,
 ) -> Repaired | str:
     """Repair a defect, or say why it stays.
 
     Args:
         offered: by frames from the defect's frame; None where a neighbor has nothing.
-        sides: gives what a neighbor offers for parts of the hole; asked where no neighbor serves
-            the whole of it.
+        closer: looks for what neighbors offer for parts of the hole; asked where no neighbor
+            serves the whole of it.
     """
     core = defect.alpha >= 1.0
     usable = {k: c for k, c in offered.items() if c is not None and _shows(c)}
     filled = _from_one(place, usable, core) if usable else None
     if filled is None or not _is_good(filled, core, len(usable)):
-        more = [(k, c) for k in sorted(offered, key=lambda k: (abs(k), k)) for c in sides(k)]
-        parts = [*sorted(usable.items(), key=lambda s: (abs(s[0]), s[0])), *more]
-        parts = [(k, c) for k, c in parts if _shows(c)]
+        parts = [(k, c) for k, c in _parts(offered, closer) if _shows(c)]
         if len(parts) > 1:
             laid = lay(place, parts)
             piece = _Filled(
@@ -193,7 +161,7 @@ def repair(
                 error=_root(laid.expected[core]),
                 agreeing=laid.agreeing,
             )
-            if filled is None or _worse(filled, core) > _worse(piece, core):
+            if filled is None or _worse(filled, core) > _PIECED * _worse(piece, core):
                 filled = piece
     if filled is None:
         return HIDDEN
@@ -242,6 +210,25 @@ def repair(
         facts=facts,
         **_told_of(place, filled.sources, chosen, facts),
     )
+
+
+def _parts(offered: Mapping[int, Candidate | None], closer: Closer | None) -> Offered:
+    """Return all that neighbors offer: for the whole of a hole, and along the motions around it.
+
+    Motion is found between the nearest frames, and followed from there to the others.
+    """
+    steps = sorted(offered, key=lambda k: (abs(k), k))
+    found = [(k, c) for k in steps if (c := offered[k]) is not None]
+    if closer is None or not steps:
+        return found
+    near = [k for k in steps if abs(k) == abs(steps[0])]
+    first = [(k, c) for k, c in found if k in near]
+    first += [(k, c) for k in near for c in closer.sides(k)]
+    motions = motions_of(first)
+    found = [*first, *((k, c) for k, c in found if k not in near)]
+    known = {(k, c.way) for k, c in found}
+    along = [(k, c) for k in steps for c in closer.along(k, motions)]
+    return [*found, *((k, c) for k, c in along if (k, c.way) not in known)]
 
 
 def _shows(candidate: Candidate) -> bool:
@@ -322,6 +309,8 @@ def _reached(
     shows = np.abs(means) >= least
     if defect.polarity:
         shows = defect.polarity * means >= least
+    # Where the repair itself is doubtful it tells nothing of the picture around.
+    shows &= expected <= _CLEAR
     hole = place.hole
     reached = np.zeros((hole.height, hole.width), np.uint8)
     may = np.zeros_like(reached)
@@ -339,58 +328,6 @@ def _beside(place: Place, used: Mask) -> Mask:
     at = place.y - hole.y0, place.x - hole.x0
     plane[at] = used
     return (grown(plane, 1)[at] > 0) & ~used
-
-
-def _well_inside(place: Place, used: Mask) -> Mask:
-    """Return the pixels with nothing but used ones around them."""
-    hole = place.hole
-    outside = np.ones((hole.height + 2, hole.width + 2), np.uint8)
-    at = place.y - hole.y0 + 1, place.x - hole.x0 + 1
-    outside[at] = ~used
-    return np.asarray(used & (grown(outside, 1)[at] == 0))
-
-
-def undo(
-    place: Place, defect: Defect, behind: Values, used: Mask
-) -> tuple[Values, Mask, float] | None:
-    """Undo dirt that lets the picture shine through: `source = share * picture + tint`.
-
-    The share is found from how much of the contrast (and grain) of what a neighbor shows is left;
-    the tint is the rest, a channel at a time. It is believed where it leaves no more than the
-    noise of both frames.
-
-    Args:
-        behind: `(n, channel)`, what a neighbor shows of the place.
-        used: the pixels to repair.
-
-    Returns:
-        The pixels without the dirt, where that holds, and the share; None where dirt is opaque,
-        uneven or small.
-    """
-    source, picture = defect.source.astype(np.float64), behind.astype(np.float64)
-    change = (source - picture) / place.sigma
-    size = np.abs(change.mean(axis=1))
-    # Where the dirt thins out toward its edge the law is another one.
-    inside = _well_inside(place, used)
-    inner = inside & (defect.alpha >= 1.0)
-    if np.count_nonzero(inner) < _FEWEST_THIN:
-        return None
-    inner &= size >= 0.7 * np.median(size[inner])
-    if np.count_nonzero(inner) < _FEWEST_THIN:
-        return None
-    a, b = source[inner], picture[inner]
-    a, b = (a - a.mean(axis=0)) / place.sigma, (b - b.mean(axis=0)) / place.sigma
-    share = float(np.sqrt(np.mean(a * a) / max(float(np.mean(b * b)), 1e-12)))
-    share = min(share, 1.0)
-    if share < _THIN:
-        return None
-    left = float(np.mean((a - share * b) ** 2))
-    if left > _FITS * 2.0 * share**2:
-        return None
-    tint = source[inner].mean(axis=0) - share * picture[inner].mean(axis=0)
-    clean = (source - tint) / share
-    off = (np.abs(clean - picture) / (place.sigma * np.sqrt(2.0))).mean(axis=1)
-    return clean.astype(np.float32), inside & (off <= _ENOUGH), share
 
 
 def _distance(place: Place, a: Candidate, b: Candidate) -> float:

@@ -8,7 +8,7 @@ tile asks, since most frames have little dirt, and is the same whoever asks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 from wetgate.model.box import Box
 from wetgate.operators.base import (
     Analysis,
-    Fix,
     Footprint,
     FrameSurvey,
     Judged,
     PairSurvey,
     Pixels,
-    Provenance,
     SourceFacts,
     Window,
 )
@@ -36,13 +34,15 @@ from wetgate.operators.dirt.candidates import (
     NEAR_DIRT,
     Candidate,
     find_candidate,
-    find_sides,
 )
+from wetgate.operators.dirt.defects import Defect, Repaired
 from wetgate.operators.dirt.detect import CONFIDENCE, dirt_noise
 from wetgate.operators.dirt.invent import invented
 from wetgate.operators.dirt.neighbors import Likeness, compare, judge
+from wetgate.operators.dirt.parts import Motion, find_along, find_sides
 from wetgate.operators.dirt.places import Place, grown, make_place
-from wetgate.operators.dirt.repair import REACH_OUT, Defect, Repaired, repair
+from wetgate.operators.dirt.repair import REACH_OUT, repair
+from wetgate.operators.dirt.tile import Tile, alpha_at
 from wetgate.operators.dirt.verdicts import Verdicts, shifted, verdicts_of
 from wetgate.operators.dirt.ways import TAPS
 
@@ -51,8 +51,6 @@ RADIUS = 3
 _JUDGED_BY = 2
 _SUSPECT = 0.15
 _GROWN = 2
-_WORTH_TELLING = 0.05
-_BESIDE = np.float32(0.05)
 _MARGIN = 2 * (REACH_OUT + _GROWN) + 2
 
 
@@ -152,6 +150,7 @@ class PairView:
     _flow: list[Flow] = field(default_factory=list)
     _found: dict[int, Candidate | None] = field(default_factory=dict)
     _sides: dict[int, tuple[Candidate, ...]] = field(default_factory=dict)
+    _along: dict[int, tuple[Candidate, ...]] = field(default_factory=dict)
     _likeness: list[Likeness] = field(default_factory=list)
 
     def likeness(self) -> Likeness:
@@ -174,6 +173,14 @@ class PairView:
                 self._sides[blob.number] = find_sides(*self._about(blob), known)
             return self._sides[blob.number]
 
+    def along(self, blob: Blob, motions: Sequence[Motion], step: int) -> tuple[Candidate, ...]:
+        """Return what it shows there if parts of the rim move on as they did."""
+        with self._lock:
+            if blob.number not in self._along:
+                place, here, there, marks, _ = self._about(blob)
+                self._along[blob.number] = find_along(place, here, there, marks, motions, step)
+            return self._along[blob.number]
+
     def _candidate(self, blob: Blob) -> Candidate | None:
         if blob.number not in self._found:
             self._found[blob.number] = find_candidate(*self._about(blob))
@@ -184,6 +191,22 @@ class PairView:
             self._flow.append(estimate_flow(self.here.flow_picture, self.there.flow_picture))
         here, there = self.here, self.there
         return here.place(blob), here.picture, there.picture, there.marks, self._flow[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """A blob and the frames around its own."""
+
+    pairs: Mapping[int, PairView]
+    blob: Blob
+
+    def sides(self, step: int) -> Sequence[Candidate]:
+        """Return what a frame offers for parts of the rim."""
+        return self.pairs[step].sides(self.blob)
+
+    def along(self, step: int, motions: Sequence[Motion]) -> Sequence[Candidate]:
+        """Return what it offers where they have moved on."""
+        return self.pairs[step].along(self.blob, motions, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +259,15 @@ class Repair:
         verdicts = verdicts_of(analysis)
         acts = self.operator.recalibrate
         sure = shifted(_confidences(view, pairs), verdicts.shift if acts else 0.0)
-        out = _Tile(pixels.copy(), tile)
+        out = Tile(pixels.copy(), tile)
         for blob, confidence in zip(view.table.blobs, sure, strict=True):
             if blob.box.grown(REACH_OUT).intersect(tile).is_empty:
                 continue
             made = self._repaired(window, view, pairs, blob, float(confidence), verdicts)
-            out.lay(window.number, view, blob, float(confidence), made)
+            if isinstance(made, str):
+                out.leave(window.number, blob, float(confidence), made)
+            else:
+                out.lay(window.number, blob, float(confidence), view.place(blob), made)
         return out.judged(_told(verdicts, acts=acts))
 
     def _repaired(
@@ -266,7 +292,7 @@ class Repair:
             return "nothing clean around it"
         region = window.region
         defect = Defect(
-            alpha=_alpha_at(blob, place),
+            alpha=alpha_at(blob, place),
             source=window.center[place.y - region.y0, place.x - region.x0],
             polarity=blob.polarity,
         )
@@ -274,7 +300,7 @@ class Repair:
             place,
             defect,
             {k: p.candidate(blob) for k, p in pairs.items()},
-            lambda k: pairs[k].sides(blob),
+            _Around(pairs, blob),
         )
         if isinstance(made, str) and self.operator.invent:
             return invented(place, defect, view.picture)
@@ -304,115 +330,3 @@ def _pairs(window: Window) -> dict[int, PairView]:
 def _confidences(view: FrameView, pairs: Mapping[int, PairView]) -> NDArray[np.float64]:
     beside = {d: pair.likeness() for d, pair in pairs.items() if abs(d) <= _JUDGED_BY}
     return judge(view.table, beside)
-
-
-def _alpha_at(blob: Blob, place: Place) -> NDArray[np.float32]:
-    inside = (
-        (place.x >= blob.box.x0)
-        & (place.x < blob.box.x1)
-        & (place.y >= blob.box.y0)
-        & (place.y < blob.box.y1)
-    )
-    alpha = np.zeros(place.y.size, np.float32)
-    alpha[inside] = blob.alpha[place.y[inside] - blob.box.y0, place.x[inside] - blob.box.x0]
-    return alpha
-
-
-class _Tile:
-    """The tile as it grows: pixels, planes and records."""
-
-    def __init__(self, pixels: Pixels, tile: Box) -> None:
-        shape = pixels.shape[:2]
-        self._pixels, self._tile = pixels, tile
-        self._classes = np.zeros(shape, np.uint8)
-        self._fixes = np.zeros(shape, np.uint32)
-        self._origins = np.zeros((*shape, 3), np.float32)
-        self._matte = np.zeros(shape, np.float32)
-        self._confidence = np.zeros(shape, np.float32)
-        self._records: list[Fix] = []
-
-    def lay(
-        self, number: int, view: FrameView, blob: Blob, confidence: float, made: Repaired | str
-    ) -> None:
-        """Lay what became of a blob over the tile."""
-        common = blob.box.intersect(self._tile)
-        rows, columns = common.within(self._tile) if not common.is_empty else (slice(0), slice(0))
-        inside = blob.alpha[common.within(blob.box)] if not common.is_empty else blob.alpha[:0, :0]
-        known = self._confidence[rows, columns]
-        np.copyto(known, np.float32(confidence), where=(inside > 0) & (known < confidence))
-        if isinstance(made, str):
-            if confidence >= _WORTH_TELLING or made == "rejected":
-                self._records.append(_left_alone(number, blob, confidence, made))
-            return
-        place = view.place(blob)
-        changed = made.weight > 0
-        self._records.append(_applied(number, blob, confidence, place, made))
-        tile = self._tile
-        here = (
-            changed
-            & (place.x >= tile.x0)
-            & (place.x < tile.x1)
-            & (place.y >= tile.y0)
-            & (place.y < tile.y1)
-        )
-        at = place.y[here] - tile.y0, place.x[here] - tile.x0
-        self._pixels[at] = made.values[here]
-        self._classes[at] = made.classes[here]
-        self._fixes[at] = blob.number
-        # How far dirt covers a px; what changed beside it, to meet it softly, shows faintly.
-        self._matte[at] = np.maximum(_alpha_at(blob, place)[here], _BESIDE)
-        self._origins[(*at, 0)] = made.steps[here]
-        self._origins[(*at, slice(1, None))] = made.shifts[here]
-
-    def judged(self, notes: tuple[str, ...]) -> Judged:
-        """Return the tile."""
-        return Judged(
-            self._pixels,
-            classes=self._classes,
-            notes=notes,
-            fixes=self._fixes,
-            origins=self._origins,
-            planes={"dirt.matte": self._matte, "dirt.confidence": self._confidence},
-            records=tuple(self._records),
-        )
-
-
-def _left_alone(number: int, blob: Blob, confidence: float, why: str) -> Fix:
-    return Fix(
-        number=blob.number,
-        frame=number,
-        anchor=blob.anchor,
-        kind=blob.kind,
-        box=blob.box,
-        area=blob.area,
-        polarity=blob.polarity,
-        confidence=confidence,
-        applied=False,
-        why=why,
-        facts=dict(blob.facts),
-    )
-
-
-def _applied(number: int, blob: Blob, confidence: float, place: Place, made: Repaired) -> Fix:
-    changed = made.weight > 0
-    y, x = place.y[changed], place.x[changed]
-    offset = (0.0, 0.0)
-    if made.way is not None:
-        anchor = np.array([blob.anchor[0]], np.int32), np.array([blob.anchor[1]], np.int32)
-        dx, dy = made.way.at(anchor[1], anchor[0])
-        offset = float(np.ravel(dx)[0]), float(np.ravel(dy)[0])
-    return Fix(
-        number=blob.number,
-        frame=number,
-        anchor=blob.anchor,
-        kind=blob.kind,
-        box=Box(int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1),
-        area=int(np.count_nonzero(changed)),
-        polarity=blob.polarity,
-        confidence=confidence,
-        applied=True,
-        provenance=Provenance(int(made.classes.max())),
-        source=number + made.main if made.main else 0,
-        offset=offset,
-        facts={**blob.facts, **made.facts},
-    )
