@@ -65,6 +65,7 @@ def install():
     if not SPEC.get("installed"):
         preferences.engine = SPEC["engine"]
     preferences.cache = SPEC["cache"]
+    _time_turns()
     preferences.threads = 1
     yield
     return {
@@ -134,6 +135,7 @@ def restore():
     _undo("redo")
     yield
     seen["undo"] = {"before": count, "undone": undone, "left": left, "redone": len(strips())}
+    seen["turn"] = _TICKS["longest"]
     seen["curves"] = len([c for cs in compat().strip_curves(bpy.context.scene) for c in cs])
     return seen
 
@@ -190,6 +192,66 @@ def meta():
     return seen
 
 
+def operators():
+    """Switch operators of a built-in recipe off; ask the engine what is left."""
+    work, scene = addon("work"), bpy.context.scene
+    bpy.ops.wetgate.check_engine()
+    until = time.time() + 60
+    while work.STATUS.asking and time.time() < until:
+        yield
+    scene.wetgate.recipe = "film-scan"
+    rows = scene.wetgate.steps
+    seen = {"version": work.version(), "listed": [row.name for row in rows], "planned": {}}
+    preferences = bpy.context.preferences.addons[MODULE].preferences
+    client = addon("prefs").connector(preferences)()
+    for off in ((), ("scratches",), ("scratches", "dirt")):
+        for row in rows:
+            row.use = row.name not in off
+        plan = client.plan(
+            files=SPEC["exr"],
+            out=SPEC["cache"] + "/planned",
+            recipe=work._recipe(scene.wetgate),
+            input_space="lin_rec709_scene",
+        )
+        seen["planned"][",".join(off)] = [name for name, _ in plan["operators"]]
+        yield
+    for row in rows:
+        row.use = False
+    try:
+        seen["none"] = work._recipe(scene.wetgate)
+    except addon("strips").Unsuitable as error:
+        seen["none"] = str(error)
+    _settings(scene)
+    return seen
+
+
+def damaged():
+    """Restore a strip with a frame that cannot be read, and one that is removed meanwhile."""
+    _remove_results()
+    scene, work = bpy.context.scene, addon("work")
+    _settings(scene)
+    strip = _images("Damaged", SPEC["damaged"], 9, 200)
+    _select("Damaged")
+    for _ in _run(240):
+        yield
+    new = by_name("Damaged restored")
+    seen = {
+        "outcome": work.STATUS.outcome,
+        "messages": list(work.STATUS.messages),
+        "shown": _facts(new)["shown"] if new else None,
+    }
+    _remove_results()
+    del work.STATUS.messages[:]
+    _select("Damaged")
+    _start()
+    strips().remove(strip)
+    for _ in _until_over(240):
+        yield
+    seen["gone"] = list(work.STATUS.messages)
+    seen["left"] = sorted(s.name for s in strips())
+    return seen
+
+
 def movie():
     """Restore a trimmed movie strip, which comes back as EXR."""
     _remove_results()
@@ -200,8 +262,11 @@ def movie():
     strip.frame_offset_start, strip.frame_offset_end = 2, 1
     strip.transform.offset_y = 9
     _select("Movie")
+    preferences = bpy.context.preferences.addons[MODULE].preferences
+    preferences.cache = os.path.join(os.path.dirname(SPEC["movie"]), "wetgate")
     for _ in _run(240):
         yield
+    preferences.cache = SPEC["cache"]
     new = by_name("Movie restored")
     seen = {
         "outcome": addon("work").STATUS.outcome,
@@ -262,7 +327,6 @@ def cancel():
         "states": [t.state for t in work.STATUS.tasks],
         "written": [len(_frames(t.directory)) for t in work.STATUS.tasks],
         "left": sorted(s.name for s in strips()),
-        "ticks": _TICKS["longest"],
     }
 
 
@@ -412,6 +476,21 @@ def _picture(name):
 _TICKS = {"longest": 0.0}
 
 
+def _time_turns():
+    """Note for how long the add-on holds Blender's own thread at a time."""
+    work = addon("work")
+    tick = work.tick
+
+    def timed():
+        began = time.time()
+        try:
+            return tick()
+        finally:
+            _TICKS["longest"] = max(_TICKS["longest"], time.time() - began)
+
+    work.tick = timed
+
+
 def _images(name, paths, channel, start):
     strip = strips().new_image(name=name, filepath=paths[0], channel=channel, frame_start=start)
     for path in paths[1:]:
@@ -466,9 +545,7 @@ def _until_over(seconds):
         if time.time() > until:
             raise RuntimeError(f"not over in {seconds} s: {work.STATUS.line}")
         if bpy.app.background:
-            began = time.time()
             work.tick()
-            _TICKS["longest"] = max(_TICKS["longest"], time.time() - began)
         yield
 
 

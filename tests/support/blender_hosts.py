@@ -29,7 +29,18 @@ SIZE = (96, 54)
 EXR_NUMBERS = range(1001, 1025)
 DPX_NUMBERS = range(1, 25)
 MOVIE_FRAMES = 8
-STEPS = ("restore", "cut", "cancel", "killed", "preview", "refusals", "meta", "movie")
+STEPS = (
+    "restore",
+    "cut",
+    "cancel",
+    "killed",
+    "preview",
+    "refusals",
+    "meta",
+    "movie",
+    "operators",
+    "damaged",
+)
 RECIPE = """schema = "wetgate.recipe/1"
 name = "cheap"
 
@@ -123,25 +134,29 @@ class Material:
     zip: Path
     expected: Path
     movie: Path
+    damaged: Path
 
     @classmethod
     def make(cls, folder: Path) -> Material:
         folder.mkdir(parents=True, exist_ok=True)
-        names = ("exr", "dpx", "cheap.toml", "addon.zip", "expected", "shot.mov")
+        names = ("exr", "dpx", "cheap.toml", "addon.zip", "expected", "movie/shot.mov", "damaged")
         made = cls(*(folder / name for name in names))
+        made.movie.parent.mkdir(exist_ok=True)
         write_plate(made.exr, EXR_NUMBERS, suffix="exr", sample_type="half", picture=picture)
         write_plate(made.dpx, DPX_NUMBERS, suffix="dpx", sample_type="uint10", picture=picture)
         made.recipe.write_text(RECIPE, encoding="utf-8")
         write_movie(made.movie)
+        write_plate(made.damaged, range(1, 5), width=SIZE[0], height=SIZE[1])
+        os.truncate(made.damaged / "plate.0003.dpx", 4096)
         made.zip.write_bytes(zip_bytes(BLENDER, adapter_files(BLENDER)))
         return made
 
     def command_line(self, name: str, space: str, *more: str, pattern: str = "") -> Path:
         """Restore a plate by the command line, once; return the folder of the frames."""
-        out = self.expected / f"{name}-{space}"
+        out = self.expected / f"{Path(name).name}-{space}"
         if not out.exists():
             target = out / pattern if pattern else out
-            command = [engine(), "restore", str(self.exr.with_name(name)), f"--out={target}"]
+            command = [engine(), "restore", str(self.exr.parent / name), f"--out={target}"]
             command += more
             command += [f"--recipe={self.recipe}", f"--input-space={space}", "--threads=1"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -169,6 +184,7 @@ def drive(
         "recipe": str(material.recipe),
         "size": SIZE,
         "movie": str(material.movie),
+        "damaged": sorted(map(str, material.damaged.iterdir())),
         "rate": 24,
         "steps": ["install", "timeline", *steps],
         "out": str(folder / "seen.json"),
@@ -287,6 +303,7 @@ def _restored(facts: Seen, material: Material) -> Verdicts:
     undo = facts["undo"]
     steps = (undo["before"], undo["undone"], undo["redone"])
     yield "undo and redo in one step", steps == (6, 3, 6), undo
+    yield "Blender never held for a second", facts["turn"] < 1.0, facts["turn"]
     yield "animation copied", facts["curves"] == 2, facts["curves"]
 
 
@@ -323,7 +340,6 @@ def _cancelled(facts: Seen, _: Material) -> Verdicts:
     some = 0 < facts["written"][0] < len(EXR_NUMBERS) and facts["written"][1] == 0
     yield "in the middle", some, facts["written"]
     yield "no new strip", facts["left"] == ["DPX", "DPX again", "EXR"], facts["left"]
-    yield "no turn over 1 s", facts["ticks"] < 1.0, facts["ticks"]
 
 
 def _killed(facts: Seen, _: Material) -> Verdicts:
@@ -349,11 +365,34 @@ def _movie(facts: Seen, material: Material) -> Verdicts:
     options = facts["options"]
     name = Path(options["out"]).name
     frames = f"--frames={options['frames']}"
-    expected = material.command_line("shot.mov", options["input_space"], frames, pattern=name)
+    expected = material.command_line("movie/shot.mov", options["input_space"], frames, pattern=name)
     apart = [
         p for p in new["elements"] if Path(p).read_bytes() != (expected / Path(p).name).read_bytes()
     ]
     yield "bits of the command line", not apart, apart
+    words = " ".join(text for _, text in facts["messages"])
+    aside = not (material.movie.parent / "wetgate").exists() and "the cache folder lies in" in words
+    yield "not into the folder of the source", aside, words
+
+
+def _damaged(facts: Seen, material: Material) -> Verdicts:
+    words = " ".join(text for _, text in facts["messages"])
+    yield "says so", facts["outcome"] == "Done, but for frames that failed", facts["outcome"]
+    yield "names the frame", "frame 3" in words and "1 of 4 frames failed" in words, words
+    shown = facts["shown"] or []
+    kept = [Path(path).parent == material.damaged for path in shown]
+    yield "the source where it failed", kept == [False, False, True, False], shown
+    gone = " ".join(text for _, text in facts["gone"])
+    yield "a strip that is gone: in words", "is gone" in gone, gone
+    yield "no strip of it", facts["left"] == ["DPX", "DPX again", "EXR"], facts["left"]
+
+
+def _operators(facts: Seen, _: Material) -> Verdicts:
+    chain = ["scratches", "dirt", "denoise"]
+    yield "the engine's own list", facts["listed"] == chain, facts["listed"]
+    planned = {"": chain, "scratches": chain[1:], "scratches,dirt": chain[2:]}
+    yield "what is left is done", facts["planned"] == planned, facts["planned"]
+    yield "nothing left is refused", "switched off" in facts["none"], facts["none"]
 
 
 def _previewed(facts: Seen, material: Material) -> Verdicts:
@@ -419,6 +458,8 @@ _JUDGES = {
     "refusals": _refused,
     "meta": _flattened,
     "movie": _movie,
+    "operators": _operators,
+    "damaged": _damaged,
 }
 
 

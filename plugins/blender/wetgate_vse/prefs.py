@@ -112,9 +112,13 @@ def cache_folder(prefs):
     """
     path = prefs.cache.strip() or "//wetgate"
     if path.startswith("//") and not bpy.data.filepath:
-        home = os.environ.get("WETGATE_HOME") or os.path.join(os.path.expanduser("~"), ".wetgate")
-        return os.path.join(home, "blender")
+        return own_folder()
     return os.path.abspath(bpy.path.abspath(path))
+
+
+def own_folder():
+    """Return the folder for results that belongs to the user, not to a scene."""
+    return os.path.join(wetgate_client.default_home(), "blender")
 
 
 def connector(prefs):

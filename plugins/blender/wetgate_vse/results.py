@@ -5,7 +5,7 @@ import os
 
 import bpy
 
-from . import vse_compat
+from . import strips, vse_compat
 
 MARK = "wetgate"
 # What makes a strip this strip and not another, or lies in the order of work below.
@@ -35,12 +35,12 @@ def insert(scene, source, found, facts):
         NoPlace: when the strip is gone or no channel is free.
     """
     editor = scene.sequence_editor
-    old = next((s for s in vse_compat.all_strips(editor) if s.name == source.strip), None)
+    every = vse_compat.all_strips(editor) if editor else ()
+    old = next((s for s in every if s.name == source.strip and _shows(s, source)), None)
     if old is None:
         raise NoPlace(
-            'the strip "{}" is gone; its restored frames are in {}'.format(
-                source.strip, facts["directory"]
-            )
+            f'the strip "{source.strip}" is gone or shows something else by now; its restored '
+            f"frames are in {facts['directory']}"
         )
     owner = vse_compat.owner_of(editor, old)
     try:
@@ -130,6 +130,17 @@ def restored(scene):
     """Return the strips of a scene that are results."""
     editor = scene.sequence_editor
     return [s for s in vse_compat.all_strips(editor) if kind_of(s) == "restored"] if editor else []
+
+
+def _shows(strip, source):
+    """Tell whether a strip still shows what was restored: another scene may use its name."""
+    if source.kind == "render":
+        return strip.type not in ("IMAGE", "SOUND")
+    if source.kind == "movie":
+        return strip.type == "MOVIE" and strips.movie_path(strip) == source.plate
+    if strip.type != "IMAGE":
+        return False
+    return set(source.files) <= {strips.element_path(strip, e) for e in strip.elements}
 
 
 def _top_channel(owner, frame):

@@ -109,6 +109,11 @@ def element_path(strip, element):
     return os.path.normpath(os.path.join(bpy.path.abspath(strip.directory), element.filename))
 
 
+def movie_path(strip):
+    """Return the absolute path of the file of a movie strip."""
+    return os.path.normpath(bpy.path.abspath(strip.filepath))
+
+
 def movie_number(strip, frame):
     """Return the number, from 1, of the picture of a movie shown on a timeline frame."""
     index = frame - int(round(vse_compat.content_start(strip)))
@@ -175,7 +180,7 @@ def _take_files(source, strip, settings):
 
 
 def _take_movie(source, strip):
-    source.plate = os.path.normpath(bpy.path.abspath(strip.filepath))
+    source.plate = movie_path(strip)
     if not os.path.isfile(source.plate):
         raise Unsuitable(f'the movie of "{strip.name}" is not there: {source.plate}')
     numbers = [movie_number(strip, t) for t in (source.start, source.end - 1)]

@@ -193,7 +193,7 @@ def _draw_work(context, layout):
     row.scale_y = 1.4
     row.operator("wetgate.restore", icon="PLAY")
     if status.outcome:
-        good = status.outcome.startswith("Done")
+        good = status.outcome.startswith("Done in")
         layout.label(text=status.outcome, icon="CHECKMARK" if good else "ERROR")
 
 

@@ -175,7 +175,7 @@ def _task(source, settings, preferences):
 
 def _options(source, settings, preferences):
     label = bpy.path.clean_name(source.strip) or "strip"
-    folder = _new_folder(prefs.cache_folder(preferences), label)
+    folder = _new_folder(_cache_outside(source, preferences), label)
     options = {
         "out": folder,
         "recipe": _recipe(settings),
@@ -199,6 +199,29 @@ def _options(source, settings, preferences):
     if preferences.threads:
         options["threads"] = preferences.threads
     return options
+
+
+def _cache_outside(source, preferences):
+    """Return the cache folder, or the user's own where that lies in the folder of the source.
+
+    The engine never writes into the folder of a source, nor into folders of it.
+    """
+    folder = prefs.cache_folder(preferences)
+    files = [source.plate] if source.kind == "movie" else source.files[:1]
+    if any(_is_inside(folder, os.path.dirname(path)) for path in files):
+        folder = prefs.own_folder()
+        source.notes.append(
+            f"the frames are in {folder}, because the cache folder lies in that of the source"
+        )
+    return folder
+
+
+def _is_inside(folder, other):
+    try:
+        folder, other = os.path.realpath(folder), os.path.realpath(other)
+        return os.path.commonpath([folder, other]) == other
+    except ValueError:
+        return False  # two drives
 
 
 def _recipe(settings):
@@ -327,11 +350,15 @@ def _all_ended():
     ready = [t for t in STATUS.tasks if t.state != "cancelled" and t.found]
     if ready:
         _operator("insert_results")
-    done = sum(t.state == "done" for t in STATUS.tasks)
+    bad = [t for t in STATUS.tasks if t.state in ("failed", "interrupted")]
     if all(s == "done" for s in states):
         _finish(f"Done in {job.seconds_text(time.time() - STATUS.began)}")
-    elif "failed" in states or "interrupted" in states:
-        _finish("Failed" if not done else f"{len(states) - done} of {len(states)} strips failed")
+    elif bad and all(t.found for t in bad):
+        _finish("Done, but for frames that failed")
+    elif bad:
+        _finish(
+            "Failed" if len(bad) == len(states) else f"{len(bad)} of {len(states)} strips failed"
+        )
     else:
         _finish("Cancelled")
 
@@ -364,9 +391,13 @@ def put_results(scene_of):
         made.append(new.name)
         absent = len(task.source.files) - len(task.found) if task.source.files else 0
         if absent > 0:
-            notes.append(f"{absent} frames failed and show the source")
-        for note in notes + task.source.notes:
+            notes.append(
+                f"{absent} of {len(task.source.files)} frames failed; they show the source"
+            )
+        for note in notes:
             STATUS.say("warning", note)
+        for note in task.source.notes:
+            STATUS.say("info", note)
     return made
 
 
