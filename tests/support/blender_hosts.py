@@ -40,6 +40,7 @@ STEPS = (
     "movie",
     "operators",
     "damaged",
+    "fetch",
 )
 RECIPE = """schema = "wetgate.recipe/1"
 name = "cheap"
@@ -387,6 +388,16 @@ def _damaged(facts: Seen, material: Material) -> Verdicts:
     yield "no strip of it", facts["left"] == ["DPX", "DPX again", "EXR"], facts["left"]
 
 
+def _fetched(facts: Seen, material: Material) -> Verdicts:
+    yield "ends well", facts["outcome"].startswith("Done"), (facts["outcome"], facts["messages"])
+    yield "of an earlier job", facts["earlier"], facts["earlier"]
+    yield "no new job", facts["more"] == 0, facts["more"]
+    new = facts["new"]
+    if new:
+        expected = material.command_line("exr", "lin_rec709_scene")
+        yield from _same_frames("EXR", new["elements"], expected)
+
+
 def _operators(facts: Seen, _: Material) -> Verdicts:
     chain = ["scratches", "dirt", "denoise"]
     yield "the engine's own list", facts["listed"] == chain, facts["listed"]
@@ -460,6 +471,7 @@ _JUDGES = {
     "movie": _movie,
     "operators": _operators,
     "damaged": _damaged,
+    "fetch": _fetched,
 }
 
 

@@ -233,6 +233,25 @@ def test_cancel_asks_once_and_leaves_the_rest_alone(part: Any) -> None:
     assert states[-2:] == [(0, "cancelled"), (1, "cancelled")]
 
 
+def test_an_earlier_job_of_the_same_frames_is_found(part: Any) -> None:
+    def record(name: str, state: str, created: float, **options: Any) -> dict[str, Any]:
+        return {"id": name, "state": state, "created": created, "options": options}
+
+    files = ["/a/1.exr", "/a/2.exr"]
+    records = [
+        record("old", "done", 1.0, files=files),
+        record("new", "running", 2.0, files=files, recipe="other"),
+        record("stopped", "cancelled", 3.0, files=files),
+        record("others", "done", 4.0, files=files[:1]),
+        record("movie", "done", 5.0, plate="/a/m.mov", frames="1-8"),
+    ]
+    find = part("job").earlier_job
+    assert find(records, {"files": files, "recipe": "x"})["id"] == "new"
+    assert find(records[:1], {"files": files})["id"] == "old"
+    assert find(records, {"plate": "/a/m.mov", "frames": "1-8"})["id"] == "movie"
+    assert find(records, {"plate": "/a/m.mov", "frames": "2-8"}) is None
+
+
 def test_a_failure_without_words_names_the_exit_code(part: Any) -> None:
     job = part("job")
     (worker, _), box = run_worker(job, FakeClient([], {"state": "failed", "exit_code": 5}))

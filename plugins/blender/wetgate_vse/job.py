@@ -33,11 +33,13 @@ class Task:
     Attributes:
         source: what to restore (`strips.Source`). options: the job as the engine is asked.
         found: path of the restored frame for each path of the source.
+        fetch: take the result of an earlier job of the same frames instead of making one.
         state: "waiting", or as the engine says: queued, running, done, failed, cancelled.
     """
 
-    def __init__(self, source, options):
+    def __init__(self, source, options, fetch=False):
         self.source = source
+        self.fetch = fetch
         self.options = options
         self.state = "waiting"
         self.id = None
@@ -174,10 +176,18 @@ class Worker(threading.Thread):
                 self._box.put((index, {"state": "failed", "error": error_text(error)}))
         self._box.put((None, {"over": True}))
 
+    def _earlier(self, client, task):
+        found = earlier_job(client.jobs(), task.options)
+        if found is None:
+            raise wetgate_client.WetgateError(
+                "NoSuchJob", f'the engine knows no job of the frames of "{task.source.strip}"'
+            )
+        return found
+
     def _one(self, index, task):
         self._box.put((index, {"state": "queued", "stage": "Finding the engine"}))
         client = self._connect()
-        record = client.submit(**task.options)
+        record = self._earlier(client, task) if task.fetch else client.submit(**task.options)
         self._box.put((index, {"state": record["state"], "id": record["id"]}))
         asked = False
         for event in client.events(record["id"]):
@@ -201,6 +211,17 @@ class Worker(threading.Thread):
         if facts["state"] == "failed" and not facts["error"]:
             facts["error"] = "the engine failed with exit code {}".format(record.get("exit_code"))
         self._box.put((index, facts))
+
+
+def earlier_job(records, options):
+    """Return the newest job of the same frames that has or may get results; None without one."""
+    same = [
+        r
+        for r in records
+        if r["state"] in ("queued", "running", "done", "failed")
+        and all(r["options"].get(n) == options.get(n) for n in ("files", "plate", "frames"))
+    ]
+    return max(same, key=lambda r: r["created"], default=None)
 
 
 def facts_of(event):

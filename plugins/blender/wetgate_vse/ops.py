@@ -54,21 +54,39 @@ class WETGATE_OT_restore(_Wetgate, bpy.types.Operator):
 
     def execute(self, context):
         """Start the jobs; without windows, run them to the end."""
-        scene = vse_compat.sequencer_scene(context)
-        chosen = chosen_strips(context)
+        return _begin(self, context, fetch=False)
+
+
+class WETGATE_OT_fetch(bpy.types.Operator):
+    """Take the results of earlier jobs of these frames, such as went on without Blender"""
+
+    bl_idname = "wetgate.fetch"
+    bl_label = "Fetch Earlier Results"
+
+    @classmethod
+    def poll(cls, context):
+        """Allow it while nothing else is being done."""
+        return vse_compat.sequencer_scene(context) is not None and not work.STATUS.busy
+
+    def execute(self, context):
+        """Follow the jobs; without windows, to the end."""
+        return _begin(self, context, fetch=True)
+
+
+def _begin(operator, context, fetch):
+    scene = vse_compat.sequencer_scene(context)
+    chosen = chosen_strips(context)
+    try:
         if not chosen:
-            work.STATUS.say("error", "no strip with pictures is selected")
-            self.report({"ERROR"}, "No strip with pictures is selected")
-            return {"CANCELLED"}
-        try:
-            work.start(scene, scene.wetgate, prefs.preferences(context), chosen)
-        except (strips.Unsuitable, work.Busy) as error:
-            work.STATUS.say("error", error)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        if bpy.app.background:
-            work.run_to_end()
-        return {"FINISHED"}
+            raise strips.Unsuitable("no strip with pictures is selected")
+        work.start(scene, scene.wetgate, prefs.preferences(context), chosen, fetch)
+    except (strips.Unsuitable, work.Busy) as error:
+        work.STATUS.say("error", error)
+        operator.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+    if bpy.app.background:
+        work.run_to_end()
+    return {"FINISHED"}
 
 
 class WETGATE_OT_cancel(bpy.types.Operator):
@@ -260,6 +278,7 @@ def last_report(context):
 
 CLASSES = (
     WETGATE_OT_restore,
+    WETGATE_OT_fetch,
     WETGATE_OT_cancel,
     WETGATE_OT_preview,
     WETGATE_OT_clear_preview,

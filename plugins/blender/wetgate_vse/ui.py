@@ -189,9 +189,10 @@ def _draw_work(context, layout):
             icon="CANCEL",
         )
         return
-    row = layout.row()
+    row = layout.row(align=True)
     row.scale_y = 1.4
     row.operator("wetgate.restore", icon="PLAY")
+    row.operator("wetgate.fetch", text="", icon="FILE_REFRESH")
     if status.outcome:
         good = status.outcome.startswith("Done in")
         layout.label(text=status.outcome, icon="CHECKMARK" if good else "ERROR")

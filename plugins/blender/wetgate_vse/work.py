@@ -32,8 +32,12 @@ def version():
     return _engine["version"]
 
 
-def start(scene, settings, preferences, chosen):
+def start(scene, settings, preferences, chosen, fetch=False):
     """Begin to restore strips.
+
+    Args:
+        fetch: take the results of earlier jobs of the same frames: of those that went on when
+            Blender was closed.
 
     Raises:
         Busy: while other strips are being restored.
@@ -44,7 +48,9 @@ def start(scene, settings, preferences, chosen):
         raise Busy("other strips are being restored")
     engine_or_words(preferences)
     sources = [strips.describe(scene, strip, settings) for strip in chosen]
-    tasks = [_task(source, settings, preferences) for source in sources]
+    if fetch and any(source.kind == "render" for source in sources):
+        raise strips.Unsuitable("results of strips that Blender renders first cannot be fetched")
+    tasks = [job.Task(s, _options(s, settings, preferences), fetch) for s in sources]
     _empty(_box)
     STATUS.tasks, STATUS.current, STATUS.done, STATUS.total = tasks, 0, 0, 0
     STATUS.outcome, STATUS.eta, STATUS.stopping = "", None, False
@@ -167,10 +173,6 @@ class _OneFrame:
     def __init__(self, settings):
         self.space_mode = settings.space_mode
         self.space_name = settings.space_name
-
-
-def _task(source, settings, preferences):
-    return job.Task(source, _options(source, settings, preferences))
 
 
 def _options(source, settings, preferences):
