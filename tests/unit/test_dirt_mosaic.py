@@ -108,7 +108,7 @@ def test_expected_errors_are_means_of_the_rim_by_distance() -> None:
     candidate = find_candidate(place, here, frame(1, 1, 2), CLEAN, None)
     assert candidate is not None
     rng = np.random.default_rng(3)
-    left = rng.uniform(1.0, 20.0, candidate.left.size).astype(np.float32)
+    left = rng.uniform(1.0, 5.0, candidate.left.size).astype(np.float32)
     left[rng.random(left.size) < 0.2] = np.nan
     laid = lay(place, [(1, replace(candidate, left=left))])
     y, x = judged_rim(place)
@@ -120,6 +120,8 @@ def test_expected_errors_are_means_of_the_rim_by_distance() -> None:
             total += weight * (5.0 if np.isnan(left[r]) else left[r])
         assert laid.expected[i] == pytest.approx(total / weights, rel=1e-6)
     assert laid.agreeing == pytest.approx(1.0) and (laid.chosen == 0).all()
+    alone = lay(place, [(1, replace(candidate, left=np.full_like(left, 20.0)))])
+    assert (alone.chosen == NOBODY).all(), "it fits nowhere and nobody speaks for it"
 
 
 def test_frames_speak_for_each_other_once_and_not_for_themselves() -> None:

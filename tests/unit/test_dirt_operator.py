@@ -96,6 +96,56 @@ def test_tiles_do_not_show() -> None:
             assert a is not None and b is not None and np.array_equal(a, b)
 
 
+def half_hidden(common: int) -> DirtyClip:
+    """A hole 16 px wide, of which every neighbor shows but the left or the right part.
+
+    Args:
+        common: width of what is dirty in all of them, px; below 0 for what is clean in all.
+    """
+    box = (30, 20, 46, 32)
+    dirt = {4: (box, (90, 60, 95, 66))}
+    for k in (-3, -2, -1, 1, 2, 3):
+        x, y = box[0] + 3 * k, box[1] - 2 * k
+        parts = ((x, y, x + 8 + common, y + 12), (x + 8, y, x + 16, y + 12))
+        dirt[4 + k] = (parts[k % 2],)
+    return dirty_clip(dirt=dirt)
+
+
+@pytest.mark.parametrize("tile", [(32, 32), (40, 96), (128, 17)])
+def test_a_hole_laid_from_parts_is_the_same_in_any_tile(tile: tuple[int, int]) -> None:
+    clip = half_hidden(-5)
+    operator = TruthfulDirt(clip, DirtOperator(net="none"))
+    whole = judge_operator(operator, clip.pixels, 4, facts=clip.facts)
+    parts = judge_operator(operator, clip.pixels, 4, facts=clip.facts, tile=tile)
+    for field in ("pixels", "classes", "fixes", "origins"):
+        assert np.array_equal(getattr(whole, field), getattr(parts, field)), field
+    first = min(whole.records, key=lambda r: r.anchor)
+    assert first.applied and first.facts["sources"] >= 2
+    assert whole.origins is not None and whole.fixes is not None
+    y, x = np.nonzero(whole.fixes == first.number)
+    step, dx, dy = whole.origins[y, x].T.astype(int)
+    assert len(np.unique(step)) >= 2
+    assert (dx == 3 * step).all() and (dy == -2 * step).all()
+    for k in np.unique(step):
+        one = step == k
+        at = y[one] - 2 * k, x[one] + 3 * k
+        assert not clip.dirty[4 + int(k)][at].any()
+        assert same_bits(whole.pixels[y[one], x[one]], clip.pixels[4 + int(k)][at])
+
+
+def test_what_no_neighbor_shows_of_a_hole_stays() -> None:
+    clip = half_hidden(3)
+    made = restored(clip)
+    first = min(made.records, key=lambda r: r.anchor)
+    assert first.applied and made.fixes is not None
+    common = np.zeros(clip.dirty[4].shape, np.bool_)
+    common[20:32, 38:41] = True
+    assert not made.fixes[common].any() and first.facts["left"] >= np.count_nonzero(common)
+    assert same_bits(made.pixels[common], clip.pixels[4][common])
+    mended = made.fixes == first.number
+    assert np.abs(made.pixels - clip.clean[4])[mended].max() < 8 * SIGMA
+
+
 def test_neighboring_defects_share_no_pixel() -> None:
     clip = dirty_clip(dirt={4: ((30, 20, 36, 25), (30, 28, 36, 32), (39, 20, 43, 32))})
     made = restored(clip)

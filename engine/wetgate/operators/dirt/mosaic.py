@@ -20,6 +20,7 @@ NOBODY = -1
 _FAR_OFF = 25.0  # mean squares beyond are simply wrong
 _PATCH = 5
 _SPREAD = 1.5  # by how much frames that show the same may be apart beyond the noise
+_DOUBTFUL = 9.0
 _VOTES = 2.0
 _ALONE = 0.5
 _FAR, _BETWEEN = 0.05, 0.15
@@ -86,7 +87,9 @@ def lay(place: Place, offered: Sequence[tuple[int, Candidate]]) -> Mosaic:
     rows = np.arange(chosen.size)
     agreed = votes[chosen, rows]
     expected = np.maximum(near[chosen, rows], 1.0)
-    chosen = np.where(shown.any(axis=0), chosen, NOBODY)
+    # One that does not fit the rim near it, with no other frame to speak for it, shows nothing.
+    believed = (expected <= _DOUBTFUL) | (agreed >= _ALONE)
+    chosen = np.where(shown.any(axis=0) & believed, chosen, NOBODY)
     return Mosaic(chosen=chosen, expected=expected, agreeing=float(1.0 + agreed.mean()))
 
 

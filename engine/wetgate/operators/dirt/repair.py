@@ -46,6 +46,7 @@ _LOST = 0.5
 _SHARE_CLEAN = 0.02
 _UNEVEN = 1.4
 _CLEAR = 2.0
+_LEFT = 25.0
 _PIECED = 1.3  # what is chosen by its error from much promises more than it keeps
 
 HIDDEN = "no frame shows what is behind"
@@ -158,7 +159,7 @@ def repair(
                 sources=parts,
                 chosen=laid.chosen,
                 expected=laid.expected,
-                error=_root(laid.expected[core]),
+                error=_root(laid.expected[core & (laid.chosen != NOBODY)]),
                 agreeing=laid.agreeing,
             )
             if filled is None or _worse(filled, core) > _PIECED * _worse(piece, core):
@@ -242,13 +243,13 @@ def _is_good(filled: _Filled, core: Mask, frames: int) -> bool:
 
 
 def _worse(filled: _Filled, core: Mask) -> float:
-    """Return a measure of how bad a filling is: what it leaves counts as wholly wrong."""
+    """Return a measure of how bad a filling is: what it leaves counts as wrong."""
     lost = float(np.mean(filled.chosen[core] == NOBODY)) if core.any() else 0.0
-    return filled.error**2 * (1.0 - lost) + MOST_LEFT * lost
+    return filled.error**2 * (1.0 - lost) + _LEFT * lost
 
 
 def _root(squares: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(squares)))
+    return float(np.sqrt(np.mean(squares))) if squares.size else float(np.sqrt(MOST_LEFT))
 
 
 def _from_one(place: Place, usable: Mapping[int, Candidate], core: Mask) -> _Filled:
