@@ -15,6 +15,9 @@ from support.browser import Browser, find_chromium
 from support.fixed import dpx10
 from support.plates import file_digests
 from support.reviewed import DIRT, Show, call, make_show, page_url, serving
+from wetgate.model.box import Box
+from wetgate.render.fixes.lines import FixLine
+from wetgate.render.fixes.restored import open_restored
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +25,6 @@ pytest.importorskip("starlette", reason="the service needs starlette")
 pytest.importorskip("uvicorn", reason="the service needs uvicorn")
 
 WIDTH, HEIGHT = 128, 96
-REJECTED = "dirt-3-66-43"
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)<'
 PICTURE = "document.querySelector('#picture')"
 
@@ -56,6 +58,13 @@ def settled(browser: Browser, label: str) -> None:
     )
 
 
+def ready(browser: Browser, url: str) -> None:
+    """Open a shot and wait for its first picture and its fixes."""
+    browser.go(url)
+    settled(browser, "Frame 1, restored")
+    browser.wait("document.querySelectorAll('#fix-list li').length > 0")
+
+
 def said(browser: Browser) -> list[str]:
     """What the browser complains of, but for the speed of these tests' own reading of pixels."""
     return [text for text in browser.console if "willReadFrequently" not in text]
@@ -69,7 +78,7 @@ def pixel(browser: Browser, x: int, y: int) -> list[int]:
 
 
 def go_to_fix(browser: Browser, name: str) -> None:
-    for key in "n" * 10 + "p" * 10:
+    for key in "n" * 40 + "p" * 40:
         if browser.text("#fix-name") == name:
             return
         browser.key(key)
@@ -77,14 +86,25 @@ def go_to_fix(browser: Browser, name: str) -> None:
     raise AssertionError(f"{name} is not in the list")
 
 
+def fix_over(show: Show, number: int, box: tuple[int, int, int, int]) -> FixLine:
+    """The fix that was made of a piece of dirt."""
+    x, y = (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
+    states = open_restored(show.out).states([number])
+    return next(
+        fix
+        for fix in states[number].fixes.values()
+        if fix.pixels and Box(*fix.box).intersect(Box(x, y, x + 1, y + 1)).area == 1
+    )
+
+
 def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Browser) -> None:
     before = file_digests(show.out)
     scan = dpx10(show.plate / "plate.0003.dpx")
     was = dpx10(show.out / "plate.0003.dpx")
+    rejected = fix_over(show, 3, DIRT[3][0])
     url, _ = page_url(show)
     port = urlsplit(url).port
-    browser.go(url)
-    settled(browser, "Frame 1, restored")
+    ready(browser, url)
     assert "once" not in browser.eval("location.href")
     shot(browser, "1-loaded")
 
@@ -93,7 +113,7 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
         settled(browser, f"Frame {number}, restored")
     assert browser.text("#number") == "3 / 5"
 
-    go_to_fix(browser, REJECTED)
+    go_to_fix(browser, rejected.id)
     browser.wait("document.querySelectorAll('#crops img').length === 3")
     settled(browser, "Frame 3, restored")
     browser.key("o")  # no mark over the px that are compared
@@ -112,7 +132,7 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
     browser.key("r")
     browser.wait("document.querySelector('#pending').innerText === '1 verdict to be rendered'")
     verdicts = json.loads((show.out / "decisions.json").read_text())
-    assert (verdicts["rejected"], verdicts["accepted"]) == ([REJECTED], [])
+    assert (verdicts["rejected"], verdicts["accepted"]) == ([rejected.id], [])
     shot(browser, "3-rejected")
     browser.eval("document.activeElement.blur()")
     browser.key("Enter")
@@ -120,7 +140,7 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
     shot(browser, "4-rendering")
     browser.wait("document.querySelector('#state').innerText === 'done'", 180)
     browser.wait("document.querySelector('#pending').innerText === ''")
-    go_to_fix(browser, REJECTED)
+    go_to_fix(browser, rejected.id)
     browser.wait("document.querySelector('#fix-standing').innerText === 'left alone'")
     browser.key("w")
     settled(browser, "Frame 3, restored")
@@ -132,10 +152,10 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
     )
 
     now = dpx10(show.out / "plate.0003.dpx")
-    box = (slice(39, 49), slice(58, 68))  # all that this fix had changed lies in here
+    left, top, right, bottom = rejected.box
     mine = np.zeros(now.shape[:2], np.bool_)
-    mine[box] = (was != scan).any(-1)[box]
-    assert mine.sum() > 20
+    mine[top:bottom, left:right] = (was != scan).any(-1)[top:bottom, left:right]
+    assert mine.sum() == rejected.pixels > 20
     assert np.array_equal(now[mine], scan[mine])
     assert np.array_equal(now[~mine], was[~mine])
     after = file_digests(show.out)
@@ -151,8 +171,7 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
 
 
 def test_views_scopes_and_verdicts_by_keys(show: Show, browser: Browser) -> None:
-    browser.go(page_url(show)[0])
-    settled(browser, "Frame 1, restored")
+    ready(browser, page_url(show)[0])
     browser.key("ArrowRight")
     settled(browser, "Frame 2, restored")
     (x0, y0, x1, y1), _ = DIRT[2]
@@ -183,27 +202,30 @@ def test_views_scopes_and_verdicts_by_keys(show: Show, browser: Browser) -> None
     browser.key("s")
     assert browser.eval("document.querySelector('#scopes').hidden")
 
-    go_to_fix(browser, "dirt-2-93-62")
+    name = fix_over(show, 2, DIRT[2][1]).id
+    go_to_fix(browser, name)
     browser.key("a")
     browser.wait("document.querySelector('#fix-count').innerText.includes('decided')")
     browser.wait(
         "Array.from(document.querySelectorAll('#fix-list li')).some((li) =>"
-        " li.getAttribute('aria-label').includes('dirt-2-93-62')"
+        f" li.getAttribute('aria-label').includes('{name}')"
         " && li.getAttribute('aria-label').includes('accepted'))"
     )
     accepted = json.loads((show.out / "decisions.json").read_text())["accepted"]
-    assert accepted == ["dirt-2-93-62"]
+    assert accepted == [name]
     browser.key("u")
-    browser.wait("document.querySelector('#fix-name').innerText === 'dirt-2-93-62'")
+    browser.wait(f"document.querySelector('#fix-name').innerText === '{name}'")
     browser.wait("document.querySelector('#fix-verdict').hidden")
     assert json.loads((show.out / "decisions.json").read_text())["accepted"] == []
     browser.key("p")
-    browser.wait("document.querySelector('#fix-name').innerText !== 'dirt-2-93-62'")
+    browser.wait(f"document.querySelector('#fix-name').innerText !== '{name}'")
 
     browser.key("?")
     assert browser.eval("document.querySelector('#help').open")
     browser.key("Escape")
-    browser.wait("!document.querySelector('#help').open")
+    browser.wait(
+        "!document.querySelector('#help').open && document.activeElement.tagName === 'BODY'"
+    )
     at = browser.text("#number")
     browser.key(" ")
     browser.wait(f"document.querySelector('#number').innerText !== {json.dumps(at)}")
@@ -219,8 +241,7 @@ def test_views_scopes_and_verdicts_by_keys(show: Show, browser: Browser) -> None
 def test_everything_has_a_name_and_fits(show: Show, browser: Browser) -> None:
     for width, height in ((1280, 800), (2560, 1400)):
         browser.resize(width, height)
-        browser.go(page_url(show)[0])
-        settled(browser, "Frame 1, restored")
+        ready(browser, page_url(show)[0])
         browser.key("n")
         browser.wait("document.querySelectorAll('#crops img').length === 3")
         browser.key("s")
@@ -258,8 +279,7 @@ def test_hostile_names_stay_text(show: Show, browser: Browser, tmp_path: Path) -
         facts["source"] = HOSTILE
         (folder / ".wetgate" / name).write_text(json.dumps(document))
     hostile = Show(show.plate, folder, show.home, show.clip)
-    browser.go(page_url(hostile)[0])
-    settled(browser, "Frame 1, restored")
+    ready(browser, page_url(hostile)[0])
     browser.key("n")
     browser.wait("document.querySelectorAll('#crops img').length === 3")
     assert HOSTILE in browser.text("#title")
@@ -275,8 +295,7 @@ def test_hostile_names_stay_text(show: Show, browser: Browser, tmp_path: Path) -
 
 def test_an_address_works_once(show: Show, browser: Browser, tmp_path: Path) -> None:
     url, _ = page_url(show)
-    browser.go(url)
-    settled(browser, "Frame 1, restored")
+    ready(browser, url)
     with Browser(tmp_path / "other") as other:
         other.go(url)
         assert "not open to this browser" in other.text("body")

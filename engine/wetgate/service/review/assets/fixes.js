@@ -36,8 +36,8 @@ export class Fixes {
   }
 
   async load() {
-    const held = this.now && this.now.id;
     const told = await read(jobPath(this.job) + "/fixes?order=" + this.order);
+    const held = this.now && this.now.id;
     this.all = told.fixes;
     this.total = told.total;
     const at = this.all.findIndex((f) => f.id === held);

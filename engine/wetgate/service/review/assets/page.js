@@ -49,8 +49,9 @@ class Review {
 
   // What is on record of the shot, anew.
   async reload() {
-    const held = this.frame && this.frame.number;
-    this.shot = await read(jobPath(this.id) + "/frames");
+    const shot = await read(jobPath(this.id) + "/frames");
+    const held = this.frame && this.frame.number;  // where the person has gone meanwhile
+    this.shot = shot;
     const { frames } = this.shot;
     const wanted = frames.findIndex((f) => f.number === held);
     const first = frames.findIndex((f) => f.digest);
@@ -315,6 +316,8 @@ const start = async () => {
     does();
   });
   el("keys").addEventListener("click", help);
+  // A button of a closed dialog would keep the keys to itself until the next picture is drawn.
+  el("help").addEventListener("close", () => document.activeElement.blur());
   if (id) {
     el("shot").hidden = false;
     const review = new Review(id);
