@@ -4,6 +4,7 @@
 No method touches the host: call them from a worker thread, hand results over by a queue.
 """
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -387,7 +388,8 @@ class Client(_Closing):
     def _answer(self, connection, method, path, body, headers):
         data = json.dumps(body).encode("utf-8") if body is not None else None
         try:
-            connection.request(method, path, body=data, headers=headers)
+            with contextlib.suppress(BrokenPipeError):  # it may have said why it hung up
+                connection.request(method, path, body=data, headers=headers)
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -440,10 +442,8 @@ class Preview(_Closing):
         self.data.release()
         self._map.close()
         self._map = None
-        try:
+        with contextlib.suppress(WetgateError):  # a dead service has given it back already
             self._client.release(self.path)
-        except WetgateError:
-            pass  # a dead service has given it back already
 
 
 def _check_head(head, facts, size):

@@ -77,7 +77,6 @@ class Running:
         with self.connection(seconds) as sock:
             with suppress(BrokenPipeError, ConnectionResetError):
                 sock.sendall(data)
-                sock.shutdown(socket.SHUT_WR)
             return drain(sock)
 
     @contextmanager
@@ -107,7 +106,8 @@ class Running:
             for name, value in usual.items():
                 if value is not None:
                     connection.putheader(name, value)
-            connection.endheaders(body)
+            with suppress(BrokenPipeError):  # it answers before it has heard all
+                connection.endheaders(body)
             response = connection.getresponse()
             return response.status, response.read()
 

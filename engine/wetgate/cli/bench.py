@@ -24,6 +24,7 @@ Name = Literal[
     "memory",
     "runtimes",
     "scratches",
+    "service",
     "split",
     "steadiness",
     "stills",

@@ -117,3 +117,5 @@ def _log_to(path: Path) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    # Every message that is none would be a line.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from wetgate.model.errors import ApiVersion, BadRequest, MessageTooLarge, NotAllowed, WetgateError
 from wetgate.service.discovery import API
@@ -214,9 +214,7 @@ class Guard:
             self._check(Request(scope))
             body = await _body(scope, receive)
         except WetgateError as error:
-            closing = {"connection": "close"}
-            answer = JSONResponse(error_body(error), status_of(error), closing)
-            await answer(scope, receive, send)
+            await _refusal(scope, error)(scope, receive, send)
             return
         self._touch()
         await self._app(scope, _replay(body, receive), send)
@@ -261,6 +259,14 @@ class Guard:
             self._sessions.check_change(cookie, request.headers.get(PAGE_HEADER))
         else:
             self._sessions.check(cookie)
+
+
+def _refusal(scope: Scope, error: WetgateError) -> Response:
+    """Answer a call that was not let in, and take no more of it."""
+    headers = {"connection": "close"}
+    if scope["method"] == "HEAD":
+        return Response(status_code=status_of(error), headers=headers)
+    return JSONResponse(error_body(error), status_of(error), headers)
 
 
 def own_host(scope: Scope) -> tuple[str, ...]:

@@ -51,11 +51,22 @@ class GuardedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the head of a request must be whole in time."""
+        if self.transport.is_closing():
+            return  # what comes behind a message that was refused
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             self._watch_head()
         else:
             self._unwatch_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no message; an answer that is under way is not finished."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        with suppress(h11.LocalProtocolError):  # the call may allow no answer, or have had one
+            super().send_400_response(msg)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go."""
