@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from wetgate.operators.dirt.blobs import REFINED_GROWTH, REFINED_SEED, components
-from wetgate.operators.dirt.confidence import Logistic, Perceptron, judged
+from wetgate.operators.dirt.confidence import Judge, Logistic, Perceptron, judged
 from wetgate.operators.dirt.detect import CONFIDENCE, PICTURE, PLANES, SPIKE, TRUST
 from wetgate.operators.dirt.looks import BLOB_FEATURES, NEAR, Looks, looks_of
 from wetgate.operators.dirt.neighbors import (
+    COMPANY_FEATURES,
     NEIGHBOR_FEATURES,
     Likeness,
     compare_looks,
     neighbor_features,
 )
+from wetgate.train.dirt_calibration import FrameBlobs, blob_columns, fit_blobs, reliability
 from wetgate.train.perceptron import fit_perceptron, gradient, loss
 
 Planes = NDArray[np.float32]
@@ -99,7 +102,7 @@ def test_the_surroundings_of_a_blob_are_told_apart() -> None:
     assert looks.area.tolist() == [16]
     y, x = np.nonzero(labels)
     # All px within 2 and within 6 of it, by brute force.
-    grid = np.stack(np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]], axis=-1)
+    grid = np.indices(SHAPE).transpose(1, 2, 0)
     away = np.abs(grid[:, :, None] - np.stack([y, x], -1)).max(axis=3).min(axis=2)
     beside, beyond = (away > 0) & (away <= 2), (away > 2) & (away <= 6)
     spike = planes[..., SPIKE]
@@ -169,3 +172,70 @@ def test_looks_without_blobs_still_have_light() -> None:
     assert not labels.any() and looks.area.size == 0
     assert looks.level == pytest.approx(0.4, abs=0.01)
     assert replace(looks, level=0.0).span == looks.span
+
+
+def shot(count: int, spike: float, is_dirt: int, frames: int = 3) -> list[FrameBlobs]:
+    """Return frames with so many equal blobs each."""
+    planes = blank()
+    for k in range(count):
+        put(planes, 10 + 12 * k, 30 + 3 * k, 4, spike)
+    looks = seen(planes)[1]
+    return [FrameBlobs(looks, np.full(count, is_dirt, np.int8), SHAPE) for _ in range(frames)]
+
+
+def test_figures_of_thresholds_are_counts() -> None:
+    biases = {"blob": 0.0, "judged": 0.0, "settled": float(np.log(0.65 / 0.35))}
+
+    class Steady(Logistic):
+        def logit(self, features: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+            return np.full(features[0].shape, self.bias)
+
+    known: dict[str, Judge] = {name: Steady((), bias, ()) for name, bias in biases.items()}
+    shots = [shot(4, 20.0, 1), shot(2, -20.0, 0), shot(1, 5.0, 0, frames=5)]
+    got = reliability(shots, known)
+    assert got["blobs"] == 4 * 3 + 2 * 3 + 5
+    for threshold in (0.5, 0.6):
+        assert got[f"precision at {threshold}"] == pytest.approx(12 / 23, abs=1e-4)
+        assert got[f"recall of blobs at {threshold}"] == 1.0
+        assert got[f"false blobs in 100 clean frames at {threshold}"] == pytest.approx(
+            100 * 11 / 8, abs=0.01
+        )
+    assert got["recall of blobs at 0.7"] == 0.0 and got["precision at 0.7"] == 1.0
+    assert got["false blobs in 100 clean frames at 0.8"] == 0.0
+    assert got["calibration error"] == pytest.approx(abs(0.65 - 12 / 23), abs=1e-3)
+
+
+def test_each_level_is_fitted_to_what_it_has_not_seen() -> None:
+    shots = [shot(4, 20.0, 1) if k % 4 < 2 else shot(3, -12.0, 0) for k in range(8)]
+    known = fit_blobs(shots)
+    assert list(known) == ["blob", "judged", "settled"]
+    assert [len(j.names) for j in known.values()] == [
+        len(BLOB_FEATURES),
+        len(BLOB_FEATURES) + len(NEIGHBOR_FEATURES),
+        len(COMPANY_FEATURES),
+    ]
+    got = reliability(shots, known)
+    assert got["precision at 0.5"] == 1.0 and got["recall of blobs at 0.8"] == 1.0
+
+
+def test_what_is_drawn_by_lot_is_believed_by_nobody() -> None:
+    rng = np.random.default_rng(4)
+
+    def drawn() -> list[FrameBlobs]:
+        frames = []
+        for _ in range(4):
+            planes = blank()
+            planes[..., SPIKE] = rng.normal(0, 1, SHAPE)
+            for x in range(8, 112, 13):
+                put(planes, x, int(rng.integers(5, 90)), int(rng.integers(2, 6)), rng.normal(0, 15))
+            looks = seen(planes)[1]
+            is_dirt = (rng.uniform(size=looks.area.size) < 0.5).astype(np.int8)
+            frames.append(FrameBlobs(looks, is_dirt, SHAPE))
+        return frames
+
+    shots = [drawn() for _ in range(16)]
+    known = fit_blobs(shots)
+    columns = blob_columns(shots[0][0])
+    # By their looks alone blobs were learned by heart, and the last judge was not taken in.
+    assert np.ptp(known["blob"](columns)) > 0.5
+    assert reliability(shots, known)["recall of blobs at 0.8"] < 0.1

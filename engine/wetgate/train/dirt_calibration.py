@@ -7,8 +7,9 @@
 
 Each step builds on the one before: pixels, on the classical evidence; the network, which corrects
 them; blobs of what the network says, and blobs of the classical confidence for those who run
-none. Clips are made as `tasks.dirt` makes them, with a seed of their own, and other clips of
-pictures and damage that no fit has seen say how far the confidences may be believed.
+none. Clips are made as `tasks.dirt` makes them, with seeds of their own; blobs are fitted to longer
+clips of filmed photographs as well, and other films, of pictures and seeds that no fit has seen,
+say how far the confidences may be believed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ from wetgate.operators.dirt.neighbors import (
 from wetgate.operators.dirt.net import NetChoice, refined
 from wetgate.train.perceptron import fit_perceptron
 from wetgate.train.pictures import Pictures
-from wetgate.train.tasks._dirt_clips import DIRT, FRAMES, UNSURE, DirtClip, Watched
+from wetgate.train.tasks._dirt_clips import DIRT, UNSURE, DirtClip, Watched, gather_overlays
+from wetgate.train.tasks._dirt_plates import CHOSEN, FITTED, filmed_clips
 from wetgate.train.tasks.dirt import clip_shards
 
 _log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ _SHARE = 0.3
 _RIDGE = 1e-4
 _HIDDEN = {"blob": 12, "judged": 24, "settled": 8}
 _BINS = 10
+_THRESHOLDS = 0.5, 0.6, 0.7, 0.8
 
 Float = NDArray[np.float64]
 
@@ -146,7 +149,7 @@ def blobs_of(clip: DirtClip, nets: NetChoice | None) -> list[FrameBlobs]:
     """Return the blobs of every frame of a clip."""
     watched, stage = Watched(clip), Detect(_Settings(), nets)
     found = []
-    for center in range(FRAMES):
+    for center in range(len(clip.pixels)):
         window = watched.window(center, range(center - 2, center + 3))
         planes = pixels_of(stage(window, watched.analysis, watched.facts))
         growth, first = whole.REFINED_GROWTH, whole.REFINED_SEED
@@ -274,18 +277,31 @@ def write(path: Path, judges: Mapping[str, Judge], facts: Mapping[str, object]) 
 def reliability(
     shots: Sequence[Sequence[FrameBlobs]], known: Mapping[str, Judge]
 ) -> dict[str, float]:
-    """Return how far the last logistic may be believed on clips."""
+    """Return how far the last judge may be believed on clips, and what thresholds would do.
+
+    False blobs are counted on the clips in which nothing is dirt.
+    """
     step = steps_of(shots, known)[2]
     assert step is not None  # all are known
-    told = step.is_dirt >= 0
-    sure, truth = known["settled"](step.columns)[told], step.is_dirt[told]
-    called = sure >= 0.5
-    return {
+    sure, is_dirt = known["settled"](step.columns), step.is_dirt
+    told = is_dirt >= 0
+    figures = {
         "blobs": float(told.sum()),
-        "calibration error": round(calibration_error(sure, truth), 4),
-        "precision at 0.5": round(float(truth[called].mean()) if called.any() else 1.0, 4),
-        "recall of blobs at 0.5": round(float(called[truth == 1].mean()), 4),
+        "calibration error": round(calibration_error(sure[told], is_dirt[told]), 4),
     }
+    clean = [not any((f.is_dirt != 0).any() for f in shot) for shot in shots]
+    frames = sum(len(shot) for shot, c in zip(shots, clean, strict=True) if c)
+    of_clean = np.concatenate(
+        [np.full(f.is_dirt.size, c) for shot, c in zip(shots, clean, strict=True) for f in shot]
+    )
+    for threshold in _THRESHOLDS:
+        called = sure >= threshold
+        right = is_dirt[called & told]
+        false = 100.0 * float((called & of_clean).sum()) / max(frames, 1)
+        figures[f"precision at {threshold}"] = round(float(right.mean()) if right.size else 1.0, 4)
+        figures[f"recall of blobs at {threshold}"] = round(float(called[is_dirt == 1].mean()), 4)
+        figures[f"false blobs in 100 clean frames at {threshold}"] = round(false, 2)
+    return figures
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -297,7 +313,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--net", default="")
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--action-clips", type=int, default=96)
-    parser.add_argument("--held-clips", type=int, default=40)
     parser.add_argument(
         "--calibration", type=Path, default=Path(pixel.__file__).with_name("calibration.json")
     )
@@ -318,20 +333,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fitted = fit(list(features.T), truth, _RIDGE, pixel.FINAL_FEATURES)
     write(asked.calibration, {f"{kind} pixel": fitted}, {})
     pixel.calibration.cache_clear()
-    more = clip_shards(
-        asked.work,
-        pictures,
-        ACTION_SEED,
-        max(1, asked.action_clips // (8 - _ACTION_FROM)),
-        held=False,
-    )
+    count = max(1, asked.action_clips // (8 - _ACTION_FROM))
+    more = clip_shards(asked.work, pictures, ACTION_SEED, count, held=False)
     acted = (c for k, c in enumerate(more) if k % 8 >= _ACTION_FROM)
-    shots = [blobs_of(c, nets) for c in chain(clips(asked.clips, held=False), acted)]
-    known = fit_blobs(shots)
-    figures = reliability([blobs_of(c, nets) for c in clips(asked.held_clips, held=True)], known)
-    _log.info("held out: %s", figures)
+    overlays = gather_overlays(asked.work / "overlays-train", held=False)
+    filmed = (c for _, c in filmed_clips(FITTED, asked.data, overlays))
+    material = chain(clips(asked.clips, held=False), acted, filmed)
+    known = fit_blobs([blobs_of(c, nets) for c in material])
+    others = [blobs_of(c, nets) for _, c in filmed_clips(CHOSEN, asked.data, overlays)]
+    figures = reliability(others, known)
+    _log.info("on other films: %s", figures)
     named = {f"{kind} {name}": judge for name, judge in known.items()}
-    facts = {"clips": asked.clips, "action clips": asked.action_clips, "held out": figures}
+    facts = {"clips": asked.clips, "action clips": asked.action_clips, "other films": figures}
     write(asked.calibration, named, {kind: facts})
 
 

@@ -21,6 +21,18 @@ def generated_picture(rng: np.random.Generator, size: int) -> Picture:
     return np.clip(picture, 0.0, 1.0).astype(np.float32)
 
 
+def dead_leaves(rng: np.random.Generator, size: int) -> Picture:
+    """Return disks and polygons over each other."""
+    return np.clip(_leaves(rng, size), 0.0, 1.0).astype(np.float32)
+
+
+def words_and_lines(rng: np.random.Generator, size: int) -> Picture:
+    """Return lettering beside line work, `(size, 1.1 size, 3)`."""
+    half = round(0.55 * size)
+    both = (_lettering(rng, size)[:, :half], _lines(rng, size)[:, :half])
+    return np.clip(np.concatenate(both, axis=1), 0.0, 1.0).astype(np.float32)
+
+
 def _color(rng: np.random.Generator) -> NDArray[np.float64]:
     gray = rng.uniform(0.02, 0.98)
     return np.clip(gray * rng.uniform(0.55, 1.45, 3), 0, 1)
