@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wetgate.backends import Session, apply_net
 from wetgate.operators.base import (
@@ -31,6 +33,7 @@ class OnlyNet(NoSurveys):
 
     session: Session
     shapes: list[tuple[int, int, int, int]] = field(default_factory=list)
+    _kept: threading.local = field(default_factory=threading.local)
 
     @property
     def footprint(self) -> Footprint:
@@ -61,14 +64,30 @@ class OnlyNet(NoSurveys):
         """Return the pixels of the tile with the network's output added in float32."""
         card, region = self.session.card, window.region
         picked = np.resize(np.arange(window.center.shape[2]), len(card.inputs))
-        planes = np.ascontiguousarray(window.center.transpose(2, 0, 1))[picked]
+        # Padded to the grid of the network's strides while it is three planes, not 25.
         m = card.size_multiple
         top, left = region.y0 % m, region.x0 % m
-        padded = [-(-n // m) * m for n in (top + region.height, left + region.width)]
-        self.shapes.append((1, len(picked), padded[0], padded[1]))
-        change = apply_net(self.session, planes, origin=(region.y0, region.x0))
+        below, right = -(top + region.height) % m, -(left + region.width) % m
+        planes = np.pad(
+            window.center.transpose(2, 0, 1), ((0, 0), (top, below), (left, right)), mode="edge"
+        )
+        shape = planes.shape[1:]
+        self.shapes.append((1, len(picked), shape[0], shape[1]))
+        change = apply_net(
+            self.session, self._laid_out(planes, picked), origin=(region.y0 - top, region.x0 - left)
+        )[:, top : top + region.height, left : left + region.width]
         inside = window.tile.within(region)
         out = window.center[inside].copy()
         for channel in range(out.shape[2]):
             out[..., channel] += change[(channel % len(change), *inside)]
         return out
+
+    def _laid_out(self, planes: Pixels, picked: NDArray[np.intp]) -> Pixels:
+        """Repeat planes into memory that the thread keeps: new pages cost more than the copy."""
+        shape = len(picked), *planes.shape[1:]
+        size = shape[0] * shape[1] * shape[2]
+        kept: Pixels | None = getattr(self._kept, "planes", None)
+        if kept is None or kept.size < size:
+            kept = self._kept.planes = np.empty(size, np.float32)
+        out = kept[:size].reshape(shape)
+        return np.take(planes, picked, axis=0, out=out, mode="clip")

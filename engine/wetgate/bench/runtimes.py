@@ -29,6 +29,7 @@ from wetgate.bench.table import (
     package_versions,
 )
 from wetgate.model.errors import WetgateError
+from wetgate.operators.denoise.operator import SPATIAL, TEMPORAL
 from wetgate.recipe import Recipe, Step
 from wetgate.render.fed import planes_fed
 from wetgate.render.job import run_job
@@ -85,11 +86,10 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
             int8 = quantize(package, fed, destination=folder / "int8", shot="generated").package
             rows += compare(package, int8, fed, repeats, origin)
             rows.append(tiled_row(package, fed[0].planes))
-        same_size = [p for p in nets if p.card.scale == 1] or [_light(folder, 1)]
         size, frames = ((1280, 720), 2) if quick else ((1920, 1080), 4)
-        rows.append(
-            engine_row(same_size[0], folder, size=size, frames=frames, repeats=repeats // 2)
-        )
+        for package in _of_denoise(nets) or [_light(folder, 1)]:
+            place = folder / package.card.name
+            rows.append(engine_row(package, place, size=size, frames=frames, repeats=repeats // 2))
         by_four = [p for p in nets if p.card.scale == 4] or [_light(folder, 4)]
         rows += frame_rows(by_four[0], 5 if quick else 25)
         rows += _gpu_rows(nets) if gpu_names() else []
@@ -115,6 +115,12 @@ def _networks(folder: Path, quick: bool) -> list[ModelPackage]:
         ]
     nets.sort(key=lambda p: p.card.parameters)
     return nets[:2] if quick else nets
+
+
+def _of_denoise(nets: Sequence[ModelPackage]) -> list[ModelPackage]:
+    """Return the networks of the two stages of denoise, or the smallest of no other size."""
+    known = [p for p in nets if p.card.name in (SPATIAL, TEMPORAL)]
+    return known or [p for p in nets if p.card.scale == 1][:1]
 
 
 def _light(folder: Path, scale: int) -> ModelPackage:
