@@ -29,6 +29,7 @@ _MOST_RIM = 480
 _LEAST = 0.3  # share of the rim that must be there and clean in the neighbor
 _BOUND = 400.0  # of a squared change: what is 20 deviations off is simply wrong
 MOST_LEFT = 0.5 * _BOUND
+"""The same where two clean frames leave 1."""
 _ROUGH = 3.0  # mean square left of a rim; noise leaves 2
 _PAYS = 0.6
 _FLAT = 0.35  # offsets below this share of the noise's deviation are invisible

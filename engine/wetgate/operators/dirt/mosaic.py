@@ -17,15 +17,16 @@ from wetgate.operators.dirt.candidates import MOST_LEFT, Candidate, judged_rim
 from wetgate.operators.dirt.places import Place
 
 NOBODY = -1
+"""Stands for no candidate."""
 _FAR_OFF = 25.0  # mean squares beyond are simply wrong
 _PATCH = 5
 _SPREAD = 1.5  # by how much frames that show the same may be apart beyond the noise
-_DOUBTFUL = 9.0
+_DOUBTFUL = 9.0  # mean square of the rim nearby, beyond which a candidate needs another's word
 _VOTES = 2.0
 _ALONE = 0.5
 _FAR, _BETWEEN = 0.05, 0.15
-_MAIN = 0.4
-_PASSES = 1.5  # px a frame
+_MAIN = 0.4  # in favor of the candidate that is best over the whole hole
+_PASSES = 1.5  # px a frame by which another thing moves differently
 _BEFORE, _SEEN_BY = 0.5, 1.5
 _TOGETHER = 1.5
 _ROUNDS = 4

@@ -1,7 +1,7 @@
 """Decide what to put into the hole of one defect, from what its neighbors offer.
 
 One frame's real pixels are delivered: where several candidates show the same, that of the one in
-their middle. Where dirt only dims or tints, the picture under it is still there, and the law of
+their middle. Where no frame serves the whole hole, it is laid from parts. Where dirt only dims or tints, the picture under it is still there, and the law of
 the dirt is undone instead. Where nothing fits the defect stays, and the answer says why.
 """
 
@@ -42,11 +42,11 @@ _FAR = 0.05
 _FINE = 1.4  # rim error up to which one frame serves the whole hole
 _WORTH = 0.5  # excess of a repair over the noise, share of the defect's own, up to which it pays
 _SHOWS = 0.1  # least excess of a defect over the noise
-_LOST = 0.5
-_SHARE_CLEAN = 0.02
+_LOST = 0.5  # share of a defect that nobody shows, from which all of it stays
+_SHARE_CLEAN = 0.02  # of a hole that a neighbor must show to be asked
 _UNEVEN = 1.4
-_CLEAR = 2.0
-_LEFT = 25.0
+_CLEAR = 2.0  # mean square expected of a repair, up to which it tells picture from defect
+_LEFT = 25.0  # mean square that a pixel which stays counts for, against one that is repaired
 _PIECED = 1.3  # what is chosen by its error from much promises more than it keeps
 
 HIDDEN = "no frame shows what is behind"
