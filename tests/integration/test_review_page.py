@@ -168,6 +168,7 @@ def test_a_fix_is_rejected_and_the_shot_rendered_again(show: Show, browser: Brow
     }
     assert any(u.path.endswith("/rerender") for u in asked)
     assert said(browser) == []
+    assert browser.connections() == {f"127.0.0.1:{port}"}
 
 
 def test_views_scopes_and_verdicts_by_keys(show: Show, browser: Browser) -> None:

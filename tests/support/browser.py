@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
@@ -46,6 +47,7 @@ class Browser:
     """
 
     def __init__(self, profile: Path, size: tuple[int, int] = (1280, 800)) -> None:
+        self._net_log = profile.with_name(profile.name + "-net.json")
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
 
@@ -67,6 +69,9 @@ class Browser:
                 "--disable-component-update",
                 "--disable-sync",
                 "--disable-extensions",
+                # The browser would call home by itself; nothing has a name but this machine.
+                "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+                f"--log-net-log={self._net_log}",
                 "--remote-debugging-pipe",
                 f"--user-data-dir={profile}",
                 f"--window-size={size[0]},{size[1]}",
@@ -104,11 +109,39 @@ class Browser:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.close()
         self._reader.join(5)
         os.close(self._to)
         os.close(self._from)
+
+    def close(self) -> None:
+        """End the browser, as a person does, so that its log of the network is whole."""
+        if self._process.poll() is None:
+            self._session = None
+            with suppress(RuntimeError, TimeoutError, OSError):
+                self.call("Browser.close")
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def connections(self) -> set[str]:
+        """Every address that the whole browser has connected to, "udp" for a datagram; closes it.
+
+        Asking the system for a route, which sends nothing, does not count.
+        """
+        self.close()
+        log = json.loads(self._net_log.read_text("utf-8"))
+        kinds = log["constants"]["logEventTypes"]
+        found = {
+            event["params"]["address"]
+            for event in log["events"]
+            if event["type"] == kinds["TCP_CONNECT_ATTEMPT"]
+            and "address" in event.get("params", {})
+        }
+        sent = any(event["type"] == kinds["UDP_BYTES_SENT"] for event in log["events"])
+        return found | ({"udp"} if sent else set())
 
     def _read(self) -> None:
         held = b""
