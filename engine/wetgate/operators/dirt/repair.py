@@ -1,8 +1,9 @@
 """Decide what to put into the hole of one defect, from what its neighbors offer.
 
 One frame's real pixels are delivered: where several candidates show the same, that of the one in
-their middle. Where no frame serves the whole hole, it is laid from parts. Where dirt only dims or tints, the picture under it is still there, and the law of
-the dirt is undone instead. Where nothing fits the defect stays, and the answer says why.
+their middle. Where no frame serves the whole hole, it is laid from parts. Where dirt only dims or
+tints, the picture under it is still there, and the law of the dirt is undone instead. Where nothing
+fits the defect stays, and the answer says why.
 """
 
 from __future__ import annotations
