@@ -10,7 +10,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.blender_hosts import DRIVER, STEPS, Host, Material, checks, drive, hosts
+from support.blender_hosts import (
+    DRIVER,
+    STEPS,
+    Host,
+    Material,
+    checks,
+    drive,
+    hosts,
+    version_of_host,
+)
 
 HOSTS = hosts()
 pytestmark = pytest.mark.slow
@@ -29,6 +38,17 @@ def test_the_add_on_does_all_it_says(host: Host, material: Material, tmp_path: P
     seen = drive(host, material, tmp_path, steps)
     found = list(checks(seen, material))
     assert {c.step for c in found} >= set(STEPS)
+    assert [f"{c.step}, {c.what}: {c.found}" for c in found if not c.good] == []
+
+
+@pytest.mark.skipif(not HOSTS, reason="no Blender here; see WETGATE_BPY_PYTHONS")
+@pytest.mark.parametrize("host", [h for h in HOSTS if not h.windowed], ids=lambda h: h.name)
+def test_blender_loads_what_the_installer_writes(
+    host: Host, material: Material, tmp_path: Path
+) -> None:
+    seen = drive(host, material, tmp_path, ["operators"], installed=version_of_host(host))
+    found = list(checks(seen, material))
+    assert {c.step for c in found} == {"install", "operators"}
     assert [f"{c.step}, {c.what}: {c.found}" for c in found if not c.good] == []
 
 

@@ -166,10 +166,10 @@ def meta():
     _remove_results()
     scene = bpy.context.scene
     _settings(scene)
-    owner = strips().new_meta(name="Meta", channel=8, frame_start=100)
-    inner = _images("inside", SPEC["exr"][:4], 9, 100)
-    inner.use_float = True
-    inner.move_to_meta(owner)
+    _images("inside", SPEC["exr"][:4], 9, 100).use_float = True
+    _select("inside")
+    editor().active_strip = by_name("inside")
+    owner = _meta_of_selected()
     scene.render.resolution_x, scene.render.resolution_y = SPEC["size"]
     scene.render.image_settings.file_format = "PNG"
     before = _render_facts(scene)
@@ -258,6 +258,10 @@ def fetch():
     _settings(bpy.context.scene)
     preferences = bpy.context.preferences.addons[MODULE].preferences
     client = addon("prefs").connector(preferences)()
+    # A job that another Blender has begun and does not live to see the end of.
+    work, strip = addon("work"), by_name("EXR")
+    source = addon("strips").describe(bpy.context.scene, strip, bpy.context.scene.wetgate)
+    left = client.submit(**work._options(source, bpy.context.scene.wetgate, preferences))
     before = [record["id"] for record in client.jobs()]
     _select("EXR")
     _start(fetch=True)
@@ -267,7 +271,7 @@ def fetch():
     seen = {
         "outcome": addon("work").STATUS.outcome,
         "messages": list(addon("work").STATUS.messages),
-        "earlier": bool(new) and new["wetgate"]["job"] in before,
+        "earlier": bool(new) and new["wetgate"]["job"] == left["id"],
         "more": len(client.jobs()) - len(before),
         "new": _facts(new) if new else None,
     }
@@ -496,6 +500,24 @@ def _picture(name):
 
 
 _TICKS = {"longest": 0.0}
+
+
+def _meta_of_selected():
+    """Make a meta strip as an artist does, which takes a sequencer on the screen."""
+    window = bpy.context.window_manager.windows[0]
+    if "sequencer_scene" in bpy.types.WorkSpace.bl_rna.properties:
+        window.workspace.sequencer_scene = bpy.context.scene
+    area = window.screen.areas[0]
+    kind = area.type
+    area.type = "SEQUENCE_EDITOR"
+    region = next(r for r in area.regions if r.type == "WINDOW")
+    before = {s.name for s in strips()}
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.sequencer.meta_make()
+    area.type = kind
+    made = next(s for s in strips() if s.name not in before)
+    made.name = "Meta"
+    return made
 
 
 def _time_turns():

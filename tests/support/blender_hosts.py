@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,19 @@ def hosts() -> list[Host]:
         if python:
             found.append(Host((python,), f"bpy of {Path(python).parents[1].name}"))
     return found
+
+
+def version_of_host(host: Host) -> str:
+    """The version of a host, as 4.2."""
+    if len(host.command) == 1:
+        code = "import bpy; print('Blender {}.{}'.format(*bpy.app.version))"
+        command = [host.command[0], "-c", code]
+    else:
+        command = [host.command[0], "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    match = re.search(r"Blender (\d+\.\d+)", said)
+    assert match is not None, said
+    return match[1]
 
 
 def engine() -> str:
@@ -172,9 +186,14 @@ def drive(
     steps: Sequence[str],
     *,
     timeout: float = 1800,
-    clicks: Sequence[tuple[int, int]] = (),
+    installed: str = "",
 ) -> Seen:
-    """Run steps in a Blender of a user who has nothing yet; return what was seen."""
+    """Run steps in a Blender of a user who has nothing yet; return what was seen.
+
+    Args:
+        installed: version of the host; the add-on is put there by `wetgate install` and not by
+            Blender.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     spec = {
         "zip": str(material.zip),
@@ -190,10 +209,14 @@ def drive(
         "steps": ["install", "timeline", *steps],
         "out": str(folder / "seen.json"),
         "shots": str(folder),
-        "clicks": clicks,
+        "clicks": [],
+        "installed": bool(installed),
     }
     (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
     with _user(folder) as environment, _display(host, environment):
+        if installed:
+            command = [engine(), "install", "blender", "--no-enable", f"--version={installed}"]
+            subprocess.run(command, env=environment, check=True, capture_output=True)
         done = subprocess.run(
             [*host.command, str(DRIVER), "--", str(folder / "spec.json")],
             env=environment,
@@ -202,9 +225,9 @@ def drive(
             timeout=timeout,
             check=False,
         )
-    if not Path(spec["out"]).is_file():
+    if not Path(str(spec["out"])).is_file():
         raise AssertionError(f"{host.name} has left nothing: {done.stdout}\n{done.stderr}")
-    seen: Seen = json.loads(Path(spec["out"]).read_text(encoding="utf-8"))
+    seen: Seen = json.loads(Path(str(spec["out"])).read_text(encoding="utf-8"))
     return seen
 
 

@@ -46,18 +46,29 @@ def _frames(source):
 
 @contextmanager
 def _kept(pairs):
-    """Put attributes back, whatever happens: (object, name, value meanwhile)."""
-    before = []
+    """Put attributes back, whatever happens: (object, name, value meanwhile).
+
+    All are read before the first is set: a file format changes which depths there are. For the
+    same reason they are put back in the order of setting.
+    """
+    there = [(owner, name, value) for owner, name, value in pairs if hasattr(owner, name)]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in there]
     try:
-        for owner, name, value in pairs:
-            if not hasattr(owner, name):
-                continue
-            before.append((owner, name, getattr(owner, name)))
+        for owner, name, value in there:
             setattr(owner, name, value)
         yield
     finally:
-        for owner, name, value in reversed(before):
-            setattr(owner, name, value)
+        lost = [name for owner, name, value in before if not _put_back(owner, name, value)]
+    if lost:
+        raise RuntimeError("settings of the render could not be put back: " + ", ".join(lost))
+
+
+def _put_back(owner, name, value):
+    try:
+        setattr(owner, name, value)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return True
 
 
 @contextmanager
