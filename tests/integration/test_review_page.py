@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from support.browser import Browser, find_chromium
-from support.fixed import dpx10
+from support.fixed import dpx10, make_fixed
 from support.plates import file_digests
 from support.reviewed import DIRT, Show, call, make_show, page_url, serving
+from wetgate.cli.app import run
 from wetgate.model.box import Box
 from wetgate.render.fixes.lines import FixLine
 from wetgate.render.fixes.restored import open_restored
@@ -390,3 +391,14 @@ def test_calls_without_the_pages_own_secrets_are_refused(show: Show) -> None:
     ]
     answers = call(port, *(("GET", path, mine) for path, _ in wrong))
     assert [(path, a["status"]) for (path, _), a in zip(wrong, answers, strict=True)] == wrong
+
+
+def test_a_page_is_opened_for_outputs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WETGATE_HOME", str(tmp_path / "home"))
+    made = make_fixed(tmp_path, [1001], each=2)
+    assert run(["review", str(made.plate), "--open"]) == 3
+    assert run(["review", str(made.out), "--open", "--out", str(tmp_path / "page.html")]) == 2
+    assert "of the offline page" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()  # no service was started for it

@@ -25,8 +25,9 @@ from wetgate.render.manifest import CONTROL, FrameRecord, Journal, fold
 from wetgate.service.review.adopt import adopted_job
 from wetgate.service.review.desk import Desk
 from wetgate.service.review.fixes import fix_crops, judge, list_fixes
+from wetgate.service.review.routes import asked_for
 from wetgate.service.review.scopes import BINS, make_scopes, range_words
-from wetgate.service.review.shot import Shot
+from wetgate.service.review.shot import Asked, Shot
 from wetgate.service.review.views import CLASS_COLORS, make_view
 
 Codes = NDArray[np.uint8]
@@ -424,6 +425,24 @@ def test_a_scan_that_has_gone_is_told_and_the_rest_is_shown(made: FixedOut) -> N
     assert decoded(desk.view(made.out, 1001, "restored", None, None).png).shape == (64, 96, 3)
     with pytest.raises(InputError):
         desk.view(made.out, 1001, "source", None, None)
+
+
+def test_a_job_that_still_runs_is_shown_by_what_it_was_asked_for(tmp_path: Path) -> None:
+    before, after = smooth(1), smooth(2)
+    with make_shot(tmp_path, before, after, space="ACEScg") as shot:
+        out = shot.restored.directory
+        wanted = [make_view(shot, 7, kind).png for kind in ("source", "restored")]  # type: ignore[arg-type]
+    (out / CONTROL / "manifest.json").unlink()  # written at the end
+    asked = asked_for([str(tmp_path / "in"), "--out=x", "--input-space=ACEScg", "--resume"])
+    assert asked == {"plate": str(tmp_path / "in"), "input_space": "ACEScg"}
+    desk = Desk()
+    desk.go_by(Asked(**asked))
+    views = [desk.view(out, 7, kind, None, None).png for kind in ("source", "restored")]
+    assert views == wanted
+    with Shot(out) as blind:
+        assert blind.input_space == "unknown"
+        with pytest.raises(InputError, match="does not say where the scan is"):
+            blind.source(7)
 
 
 def test_an_adopted_output_can_be_made_again_as_it_was(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any, cast
 
 from wetgate.model.errors import UsageError, WetgateError
 from wetgate.operators.base import WorkingSpace
+from wetgate.render.fixes.names import parse_name
 from wetgate.render.manifest import CONTROL, JOURNAL, MANIFEST
 from wetgate.service.review.fixes import fix_crops, judge, list_fixes
 from wetgate.service.review.scopes import make_scopes
-from wetgate.service.review.shot import WORKING_NAMES, Shot
+from wetgate.service.review.shot import WORKING_NAMES, Asked, Shot
 from wetgate.service.review.views import GAIN, KINDS, WIDTH, View, make_view
 
 KEPT_BYTES = 96 << 20
@@ -31,9 +32,16 @@ class Desk:
     """Opens outputs for looking and answers questions about them, one at a time."""
 
     def __init__(self) -> None:
+        self._asked = Asked()
         self._open: tuple[Path, Signature, Shot] | None = None
         self._views: OrderedDict[tuple[object, ...], View] = OrderedDict()
         self._crops: OrderedDict[tuple[object, ...], dict[str, object]] = OrderedDict()
+
+    def go_by(self, asked: Asked) -> None:
+        """Take what the job of the next questions was asked for."""
+        if asked != self._asked:
+            self._close()
+            self._asked = asked
 
     def frames(self, directory: Path) -> dict[str, object]:
         """Return what is known of a shot and of each of its frames, as JSON values."""
@@ -76,7 +84,7 @@ class Desk:
             raise UsageError(f"no view {kind!r}", expected=", ".join(KINDS))
         shot = self._shot(directory)
         wide, factor = width or WIDTH, gain if gain is not None else GAIN
-        key = (*self._key(directory, number), kind, wide, factor)
+        key = (*self._key(shot, number), kind, wide, factor)
         found = self._views.get(key)
         if found is None:
             found = make_view(shot, number, kind, width=wide, gain=factor)
@@ -106,29 +114,33 @@ class Desk:
     def crops(self, directory: Path, name: str) -> dict[str, object]:
         """Return pictures of a fix as JSON values."""
         shot = self._shot(directory)
-        key = (*self._key(directory, 0), name)
+        frame = parse_name(name)
+        key = (*self._key(shot, frame.frame if frame is not None else 0), name)
         if key not in self._crops:
             self._crops[key] = fix_crops(shot, name)
             while len(self._crops) > 200:
                 self._crops.popitem(last=False)
         return self._crops[key]
 
-    def _key(self, directory: Path, number: int) -> tuple[object, ...]:
-        held = self._open
-        digest = ""
-        if held is not None and number in held[2].restored.records:
-            digest = held[2].restored.records[number].digest
-        return directory, number, digest, held[1] if held is not None and not digest else ()
+    def _key(self, shot: Shot, number: int) -> tuple[object, ...]:
+        """Return what a picture of a frame depends on beside what was asked of it."""
+        record = shot.restored.records.get(number)
+        digest = record.digest if record is not None else ""
+        spaces = shot.input_space, shot.output_space
+        return shot.restored.directory, number, digest, spaces, self._asked
 
     def _shot(self, directory: Path) -> Shot:
         """Open an output, anew when its record has changed."""
         signature = _signature(directory)
         if self._open is None or self._open[:2] != (directory, signature):
-            if self._open is not None:
-                self._open[2].close()
-                self._open = None
-            self._open = (directory, signature, Shot(directory))
+            self._close()
+            self._open = (directory, signature, Shot(directory, self._asked))
         return self._open[2]
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open[2].close()
+            self._open = None
 
 
 def _signature(directory: Path) -> Signature:
@@ -152,6 +164,7 @@ def answer_page(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     ask, directory = request["ask"], Path(str(request["directory"]))
     number, kind = int(request.get("number") or 0), str(request.get("kind") or "restored")
+    _desk.go_by(Asked(**dict(request.get("asked") or {})))
     if ask == "view":
         view = _desk.view(directory, number, kind, request.get("width"), request.get("gain"))
         facts = {**view.facts, "shown": [view.width, view.height]}

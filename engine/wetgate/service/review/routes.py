@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -164,8 +164,20 @@ class _Page:
 
     async def _ask(self, request: Request, ask: str, **facts: object) -> dict[str, Any]:
         """Ask the page's child something about a job's output."""
-        facts |= {"ask": ask, "directory": str(self._output(request))}
+        directory = str(self._output(request))
+        argv = self._service.store.get(_name(request)).record.argv
+        facts |= {"ask": ask, "directory": directory, "asked": asked_for(argv)}
         return await self._service.warm(_CHILD).ask("page", facts, seconds=_SECONDS)
+
+
+def asked_for(argv: Sequence[str]) -> dict[str, str]:
+    """Return what a page has to know of the command line of a job (`shot.Asked`)."""
+    if not argv:
+        return {}
+    told = dict(text[2:].partition("=")[::2] for text in argv[1:] if text.startswith("--"))
+    names = ("input_space", "output_space", "config", "layer", "provenance")
+    known = {name: told.get(name.replace("_", "-"), "") for name in names}
+    return {"plate": argv[0]} | {name: text for name, text in known.items() if text}
 
 
 def _name(request: Request) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,23 @@ WORKING_NAMES: Mapping[WorkingSpace, str] = {
     "log": "log",
     "linear": "scene-linear",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a job was asked for: all that is known of it before its own record is written.
+
+    Attributes:
+        plate: any notation of a sequence. Others as the command line takes them, None for its
+            own choice.
+    """
+
+    plate: str | None = None
+    input_space: str | None = None
+    output_space: str | None = None
+    config: str | None = None
+    layer: str | None = None
+    provenance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +94,42 @@ class Shot:
     several threads at once.
 
     Args:
-        plate: where the scan is now; None for where the record says.
+        asked: what to go by where the record does not tell, as of a job that still runs.
 
     Raises:
         InputError: nothing is on record there.
     """
 
-    def __init__(self, directory: str | Path, plate: str | None = None) -> None:
+    def __init__(self, directory: str | Path, asked: Asked | None = None) -> None:
         self.restored: Restored = open_restored(directory)
+        self._asked = asked or Asked()
         facts = self.restored.facts
         recipe = facts.get("recipe")
         self._recipe: Mapping[str, object] = recipe if isinstance(recipe, dict) else {}
-        self.plate = plate or self.restored.plate
+        self.plate = self.restored.plate or self._asked.plate
         self._clip: SourceClip | None = None
         self._config: ColorConfig | None = None
         self._recent: dict[tuple[str, int], Picture] = {}
-        self.input_space = str(facts.get("input_space") or UNDECIDED)
-        self.output_space = str(facts.get("output_space") or self.input_space)
+        known = facts.get("input_space")
+        self.input_space = str(known) if known else self._decided_space()
+        wanted = self._asked.output_space
+        wanted = None if wanted == "same-as-input" else wanted
+        self.output_space = str(facts.get("output_space") or wanted or self.input_space)
+
+    def _decided_space(self) -> str:
+        """Decide the plate's space as the job does that has been asked for."""
+        from wetgate.render.source import open_clip
+
+        if self.plate is None:
+            return UNDECIDED
+        asked = self._asked
+        try:
+            self._clip = open_clip(
+                self.plate, input_space=asked.input_space, config=asked.config, layer=asked.layer
+            )
+        except (WetgateError, OSError):
+            return UNDECIDED
+        return self._clip.color_space
 
     def close(self) -> None:
         """End the reading process."""
@@ -123,7 +159,8 @@ class Shot:
         if self._config is None and self.input_space != UNDECIDED:
             from wetgate.color.config import load_config
 
-            self._config = load_config(str(self._recipe.get("config") or "") or None)
+            named = str(self._recipe.get("config") or self._asked.config or "")
+            self._config = load_config(named or None)
         return self._config
 
     @property
@@ -264,8 +301,8 @@ class Shot:
     def _directory(self) -> Path:
         return self.restored.directory
 
-    def _text(self, name: str) -> str | None:
-        found = self.restored.call.get(name)
+    def _text(self, name: Literal["layer", "provenance"]) -> str | None:
+        found = self.restored.call.get(name, getattr(self._asked, name))
         return found if isinstance(found, str) and found else None
 
 

@@ -124,7 +124,7 @@ export class Fixes {
     el("fix-count").textContent = this.total ? shown + ", " + decided + " decided" : "";
     el("no-fixes").hidden = this.all.length > 0;
     el("no-fixes").textContent = "No step of this recipe has found single defects.";
-    el("fix-list").hidden = !this.all.length;
+    for (const id of ["fix-list", "order", "rerender"]) el(id).hidden = !this.all.length;
     const fix = this.now;
     el("fix").hidden = !fix;
     if (fix) {

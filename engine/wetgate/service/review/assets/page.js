@@ -43,7 +43,8 @@ class Review {
   async open() {
     this.job = (await read(jobPath(this.id))).job;
     showTop(this.job);
-    await this.reload();
+    try { await this.reload(); }
+    catch (e) { this.refuse(e.message); }  // a job that has only begun has no frames on record
     this.watch();
   }
 
@@ -74,7 +75,8 @@ class Review {
         if (this.job.done !== done || this.job.state !== was) {
           done = this.job.done;
           await this.reload();
-          if (was !== this.job.state && this.job.state === "done") say("Rendered again.", true);
+          if (this.again && this.job.state === "done") say("Rendered again.", true);
+          if (!isMoving(this.job)) this.again = false;
         }
       } catch (e) { say(e.message); }
     }
@@ -94,6 +96,7 @@ class Review {
     }
     try {
       this.job = (await change(jobPath(this.id) + "/rerender")).job;
+      this.again = true;
       say("");
       showTop(this.job);
       this.tellPending(this.fixes.pending);
@@ -157,6 +160,9 @@ class Review {
   refuse(text) {
     el("trouble").hidden = !text;
     el("trouble").textContent = text;
+    el("stage").classList.toggle("refused", Boolean(text));  // the last picture is not this one
+    if (text) el("caption").textContent = "";
+    if (text) el("legend").replaceChildren();
   }
 
   ahead() {
