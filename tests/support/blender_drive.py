@@ -445,6 +445,15 @@ def look():
     return {}
 
 
+def preferences_picture():
+    """Open the preferences from the panel and take a picture of them."""
+    bpy.ops.wetgate.open_preferences()
+    for _ in range(60):
+        yield
+    yield from _picture("preferences", -1)
+    return {"windows": len(bpy.context.window_manager.windows)}
+
+
 def pictures():
     """Take pictures of the panel idle, running, failed and done."""
     _remove_results()
@@ -490,10 +499,10 @@ def pictures():
 # ---- machinery
 
 
-def _picture(name):
+def _picture(name, window=0):
     for _ in range(20):
         yield
-    found = bpy.context.window_manager.windows[0]
+    found = bpy.context.window_manager.windows[window]
     with bpy.context.temp_override(window=found):
         bpy.ops.screen.screenshot(filepath=os.path.join(SPEC["shots"], name + ".png"))
     yield
@@ -609,6 +618,10 @@ def _frames(folder):
 
 def _undo_push():
     if bpy.app.background:
+        bpy.ops.ed.undo_push(message="before")
+        return
+    window = bpy.context.window_manager.windows[0]
+    with bpy.context.temp_override(window=window):
         bpy.ops.ed.undo_push(message="before")
 
 

@@ -256,9 +256,7 @@ class WETGATE_OT_open_preferences(bpy.types.Operator):
 
     def execute(self, _context):
         """Open them in the editor of preferences."""
-        bpy.ops.screen.userpref_show("INVOKE_DEFAULT")
-        bpy.context.preferences.active_section = "ADDONS"
-        bpy.context.window_manager.addon_search = "Wetgate"
+        bpy.ops.preferences.addon_show(module=__package__)
         return {"FINISHED"}
 
 

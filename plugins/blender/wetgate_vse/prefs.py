@@ -36,6 +36,9 @@ START_SECONDS = 60.0
 
 SETTLE_SECONDS = 5.0
 FILE = "FILE"
+ANSWER = {"version": None, "words": ""}
+"""What the engine has said when it was asked last."""
+
 _recipes = []
 _items = []
 _documents = {}
@@ -83,7 +86,11 @@ class WetgatePreferences(bpy.types.AddonPreferences):
             line = layout.row()
             line.alert = not found
             line.label(text="Used: " + found if found else NO_ENGINE)
-        layout.operator("wetgate.check_engine", icon="CHECKMARK")
+        layout.operator("wetgate.check_engine", icon="LINKED")
+        if ANSWER["words"]:
+            line = layout.row()
+            line.alert = not ANSWER["version"]
+            line.label(text=ANSWER["words"], icon="CHECKMARK" if ANSWER["version"] else "ERROR")
         layout.prop(self, "cache")
         layout.prop(self, "memory")
         layout.prop(self, "threads")

@@ -20,7 +20,7 @@ _PACE = 0.1
 _box = job.new_box()
 _worker = None
 _pending = []
-_engine = {"version": None}
+_shown = {}
 
 
 class Busy(RuntimeError):
@@ -29,7 +29,7 @@ class Busy(RuntimeError):
 
 def version():
     """Return the version of the engine, once it has answered; None before."""
-    return _engine["version"]
+    return prefs.ANSWER["version"]
 
 
 def start(scene, settings, preferences, chosen, fetch=False):
@@ -113,7 +113,7 @@ def show_frame(scene, strip, settings, preferences):
     options["kind"] = settings.view
     options["frame"] = _number_shown(source, strip, frame)
     path = os.path.join(folder, f"{settings.view}-{time.time_ns():x}.exr")
-    _engine["preview"] = (scene.name, strip.name, frame, settings.view, source.space)
+    _shown["preview"] = (scene.name, strip.name, frame, settings.view, source.space)
     STATUS.preview = "Making the preview"
     connect = prefs.connector(preferences)
     job.PreviewWorker(connect, options, path, exr_file.write, _box).start()
@@ -326,10 +326,11 @@ def _take_task(index, facts):
 def _take_engine(facts):
     STATUS.asking = False
     if facts.get("error"):
-        _engine["version"] = None
+        prefs.ANSWER.update(version=None, words=facts["error"])
         STATUS.say("error", facts["error"])
         return
-    _engine["version"] = facts["version"]
+    words = f"wetgate {facts['version']} answers"
+    prefs.ANSWER.update(version=facts["version"], words=words)
     prefs.keep_recipes(facts["recipes"])
     for scene in bpy.data.scenes:
         if not scene.wetgate.steps:
@@ -343,7 +344,7 @@ def _take_preview(facts):
         return
     for note in facts["notes"]:
         STATUS.say("info", note)
-    _engine["picture"] = (facts["path"], facts["size"])
+    _shown["picture"] = (facts["path"], facts["size"])
     _operator("show_preview")
 
 
@@ -405,8 +406,8 @@ def put_results(scene_of):
 
 def put_preview(scene_of):
     """Show the picture of the last preview."""
-    name, strip_name, frame, kind, space = _engine["preview"]
-    path, size = _engine["picture"]
+    name, strip_name, frame, kind, space = _shown["preview"]
+    path, size = _shown["picture"]
     scene = scene_of(name)
     editor = scene.sequence_editor if scene else None
     strip = next((s for s in vse_compat.all_strips(editor) if s.name == strip_name), None)
