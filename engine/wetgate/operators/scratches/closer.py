@@ -18,7 +18,7 @@ from wetgate.operators.scratches.fit import (
     Reading,
     course_of,
     deviation,
-    next_place,
+    moved_on,
     per_strip,
     read_plain,
     roughness,
@@ -72,7 +72,7 @@ def fit_closer(
             reading, share = _joined(plain, rest)
         now = course_of(now, reading, strips)
         if not fixed:
-            now = replace(now, place=next_place(now, reading, strips, start.place))
+            now = moved_on(now, reading, strips, start.place)
     return now, share
 
 

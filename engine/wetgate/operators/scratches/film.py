@@ -6,14 +6,15 @@ is not given: of several stiffnesses the one is taken under which the strips are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wetgate.operators.scratches.fit import Course, course_at
+from wetgate.operators.scratches.fit import Course, course_at, turns_of
 from wetgate.operators.scratches.lines import Strips
+from wetgate.operators.scratches.profile import smoothed
 
 _FADES = (0.3, 0.1, 0.03, 0.01, 0.003)
 """Deviations of the second difference from strip to strip, as a share of the usual strength."""
@@ -22,6 +23,8 @@ _WEAK = 0.5
 _MOST = 3.0
 _FAR_OFF = 3.0
 _SEEN = 0.7
+_WEAVES = 0.4
+_SHADOW = 4.0
 
 _Float = NDArray[np.float64]
 
@@ -83,6 +86,59 @@ def trimmed(courses: Mapping[int, Course]) -> dict[int, Course]:
         if high - low >= 2:
             kept[index] = _part(course, low, high)
     return kept
+
+
+def joined(courses: Mapping[int, Course], strips: Strips) -> dict[int, Course]:
+    """Return courses whose places go on from frame to frame as they do on the film.
+
+    Each frame is smoothed together with the two beside it; where frames meet the line may jump by
+    what a gate weaves.
+    """
+    turns = turns_of(strips)
+    smooth = {}
+    for index, course in courses.items():
+        near = [courses[k] for k in (index - 1, index, index + 1) if k in courses]
+        if len(course.aim) != len(course.place) or any(len(c.aim) != len(c.place) for c in near):
+            smooth[index] = course
+            continue
+        aim, trust = (np.concatenate([getattr(c, n) for c in near]) for n in ("aim", "trust"))
+        wiggle = np.full(max(len(aim) - 2, 0), turns)
+        for end in np.cumsum([len(c.place) for c in near])[:-1]:
+            wiggle[max(0, end - 2) : end] = np.hypot(turns, _WEAVES)
+        place = smoothed(aim, trust, wiggle)
+        before = len(near[0].place) if index - 1 in courses else 0
+        smooth[index] = replace(course, place=place[before : before + len(course.place)])
+    return smooth
+
+
+def shadowed(lines: Sequence[Mapping[int, Course]], peaks: Sequence[float]) -> list[int]:
+    """Return which lines run along a stronger one: its side lobe, or its own ghost.
+
+    Args:
+        peaks: of the cross section of each.
+    """
+    size = [
+        p * float(np.mean([c.strength.mean() for c in line.values()])) if line else 0.0
+        for line, p in zip(lines, peaks, strict=True)
+    ]
+    found: list[int] = []
+    for i in sorted(range(len(lines)), key=lambda k: (size[k], -k)):
+        total = sum(len(c.place) for c in lines[i].values())
+        for j, other in enumerate(lines):
+            if i == j or j in found or (size[j], -j) < (size[i], -i) or not other:
+                continue
+            near = 0
+            for index in lines[i].keys() & other.keys():
+                a, b = lines[i][index], other[index]
+                low, high = max(a.first, b.first), min(a.stop, b.stop)
+                if high > low:
+                    mine = a.place[low - a.first : high - a.first]
+                    its = b.place[low - b.first : high - b.first]
+                    near += int((np.abs(mine - its) < _SHADOW).sum())
+            if 2 * near > total > 0:
+                found.append(i)
+                break
+    return found
 
 
 def stands(courses: Mapping[int, Course]) -> bool:

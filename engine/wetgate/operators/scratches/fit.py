@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class Course:
         own: `(n,)` strength of each strip before smoothing. level: `(n,)` the picture beside it.
         beside: `(n, m)` the same filter's answer at `m` places beside, where no scratch is.
         steps: `(n, 1 + m)` what the right of the line differs by from its left, there and beside.
+        aim, trust: `(n,)` where each strip alone would have it, and one over that's variance; empty
+            before anything is read.
     """
 
     first: int
@@ -49,6 +51,8 @@ class Course:
     level: _Float
     beside: _Float
     steps: _Float
+    aim: _Float = field(default_factory=lambda: np.zeros(0))
+    trust: _Float = field(default_factory=lambda: np.zeros(0))
 
     @property
     def stop(self) -> int:
@@ -120,7 +124,7 @@ def fit_frame(
         reading = read_plain(luma, strips, course, filters)
         course = course_of(course, reading, strips)
         if not fixed:
-            course = replace(course, place=next_place(course, reading, strips, start.place))
+            course = moved_on(course, reading, strips, start.place)
     return course
 
 
@@ -142,15 +146,20 @@ def course_of(course: Course, reading: Reading, strips: Strips) -> Course:
     )
 
 
-def next_place(course: Course, reading: Reading, strips: Strips, start: _Float) -> _Float:
-    """Return the place that a reading points at, smooth, and never far from where it began."""
-    turns = _TURNS * (2 * np.pi / strips.count) ** 2
+def moved_on(course: Course, reading: Reading, strips: Strips, start: _Float) -> Course:
+    """Return a course where a reading points at, smooth, and never far from where it began."""
     usual = max(float(np.median(course.strength)), 1e-12)
     firm = np.maximum(course.strength, _LEAST_STRENGTH * usual)
     shift = np.clip(reading.moved / firm, -_FARTHEST, _FARTHEST)
-    weight = (firm / np.maximum(deviation(reading.sides), 1e-12)) ** 2
-    place = smoothed(course.place + shift, weight, turns)
-    return np.asarray(np.clip(place, start - 3.0, start + 3.0))
+    trust = (firm / np.maximum(deviation(reading.sides), 1e-12)) ** 2
+    aim = course.place + shift
+    place = np.clip(smoothed(aim, trust, turns_of(strips)), start - 3.0, start + 3.0)
+    return replace(course, place=place, aim=aim, trust=trust)
+
+
+def turns_of(strips: Strips) -> float:
+    """Return the deviation of the second difference of a scratch's place from strip to strip."""
+    return float(_TURNS * (2 * np.pi / strips.count) ** 2)
 
 
 def read_plain(

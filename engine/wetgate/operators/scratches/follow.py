@@ -28,7 +28,9 @@ _THRESHOLD = 36.0
 _APART = 8
 _SAME = 10
 _ALIKE = 0.5
-_ONE_LINE = 2
+_ONE_LINE = 3
+_FAR_BETTER = 2.0
+_SHOWN = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +80,52 @@ def follow(evidence: Sequence[tuple[Evidence, ...]], *, least_strips: int) -> li
     return kept
 
 
-def merged(plain: Sequence[Path], rest: Sequence[Path]) -> list[Path]:
-    """Return paths found where other frames were taken away, and those that alone a frame shows.
+def merged(
+    plain: Sequence[Path], rest: Sequence[Path], evidence: Sequence[tuple[Evidence, ...]]
+) -> list[Path]:
+    """Return the paths that frames show, and those that show once other frames were taken away.
 
-    A line of the picture does not show in the former: it must not hide a scratch beside it.
+    Args:
+        evidence: that `rest` was found in. Of a line of the picture it tells nothing; such a line
+            must not hide a scratch beside it.
     """
     alone = [
-        p for p in plain if not any(_beside(p, r) and r.score > _ALIKE * p.score for r in rest)
+        p for p in plain if not any(_close(p, r) and r.score > _FAR_BETTER * p.score for r in rest)
     ]
-    doubled = [r for r in rest if not any(_beside(r, p) and _close(r, p) for p in alone)]
-    return sorted([*alone, *doubled], key=lambda p: (-p.score, p.start, int(p.columns[0])))
+    firm = [p for p in alone if _shows(p, evidence)]
+
+    def hidden(path: Path) -> bool:
+        return any(_close(path, p) for p in alone) or any(
+            _beside(path, p) and p.score > path.score for p in firm
+        )
+
+    kept = [*alone, *(r for r in rest if not hidden(r))]
+    return sorted(kept, key=lambda p: (-p.score, p.start, int(p.columns[0])))
+
+
+def _shows(path: Path, evidence: Sequence[tuple[Evidence, ...]]) -> bool:
+    """Whether evidence speaks for a path that was found in other evidence."""
+    per_frame = len(evidence[0][0])
+    strips = np.arange(path.start, path.stop)
+    levels = np.array(
+        [
+            evidence[s // per_frame][path.core][s % per_frame, x]
+            for s, x in zip(strips.tolist(), path.columns.tolist(), strict=True)
+        ],
+        np.float64,
+    )
+    seen = path.polarity * levels / LEVELS_PER_DEVIATION
+    return float(np.minimum(np.maximum(seen, -_MOST), _MOST).mean()) > _SHOWN
 
 
 def _close(path: Path, other: Path) -> bool:
     """Whether two paths are one line."""
     start, stop = max(path.start, other.start), min(path.stop, other.stop)
+    if path.polarity != other.polarity or stop - start <= _ALIKE * len(path.columns):
+        return False
     mine = path.columns[start - path.start : stop - path.start]
     its = other.columns[start - other.start : stop - other.start]
-    return path.polarity == other.polarity and float(np.median(np.abs(mine - its))) <= _ONE_LINE
+    return float(np.median(np.abs(mine - its))) <= _ONE_LINE
 
 
 def _gains(polarity: int) -> NDArray[np.float32]:

@@ -35,7 +35,8 @@ _ADDS = 0.35
 _GROWS = 0.2
 _WANDERS = 0.35
 _HIDES = 0.15
-_PRESENT = 0.92
+_PRESENT, _ABSENT = 0.94, 25.0
+_CLEAR, _UNEVEN = 3.0, 0.4
 _UNSTEADY = 1.1
 _STEP = 3.0
 
@@ -230,11 +231,12 @@ def judge_candidate(
         "present": _present(courses, strips),
         "clear": _clear(courses),
         "step": _step(courses, profile),
+        "uneven": _uneven(courses),
     }
     score = -1.5
     why = "cannot be told from a line of the picture"
     score += 6.0 * (facts["film"] - 1.5 * facts["picture"]) * min(1.0, votes.told / 2.0)
-    score += 2.0 * min(facts["clear"] - 2.5, 1.0)
+    score += 2.0 * min(facts["clear"] - _CLEAR, 1.0)
     told = min(1.0, votes.told / 2.0)
     # Where nothing moves, it must be seen to add the same to whatever lies below it.
     adds = covers + 2.0 * unsure < _ADDS and facts["present"] > 0.95
@@ -255,8 +257,11 @@ def judge_candidate(
         score -= 6.0 * min(facts["unsteady"] - _UNSTEADY, 2.0)
         why = "jumps from frame to frame"
     if facts["present"] < _PRESENT:
-        score -= 15.0 * (_PRESENT - facts["present"])
+        score -= _ABSENT * (_PRESENT - facts["present"])
         why = "does not reach over the height of the frame"
+    if facts["uneven"] > _UNEVEN:
+        score -= 5.0 * min(facts["uneven"] - _UNEVEN, 1.0)
+        why = "comes and goes within a few rows"
     if facts["step"] > 1.0:
         score -= 4.0 + 6.0 * min(facts["step"] - 1.0, 2.0)
         why = "is the border between two sides"
@@ -284,6 +289,19 @@ def _jumps(courses: Mapping[int, Course]) -> tuple[float, float]:
         return 0.0, float(np.abs(values).max(initial=0.0))
     error = float(values.std()) / np.sqrt(len(values))
     return float(abs(values.mean()) / (0.3 + 3.0 * error)), float(np.sqrt(np.mean(values**2)))
+
+
+def _uneven(courses: Mapping[int, Course]) -> float:
+    """Return how far single strips stray from the smooth strength, as a share of it.
+
+    What the readings themselves are off by is taken away: a faint scratch is noisy, not uneven.
+    """
+    own = np.concatenate([c.own for c in courses.values()])
+    smooth = np.concatenate([c.strength for c in courses.values()])
+    error = np.concatenate([c.error for c in courses.values()])
+    usual = max(float(np.median(smooth)), 1e-12)
+    stray = float(np.median((own - smooth) ** 2)) / 0.455  # median of chi squared, one degree
+    return float(np.sqrt(max(stray - float(np.median(error**2)), 0.0)) / usual)
 
 
 def _steepness(courses: Mapping[int, Course], strips: Strips) -> float:

@@ -123,7 +123,8 @@ def smoothed(values: _Float, weights: _Float, wiggle: float | _Float) -> _Float:
 
     Args:
         values, weights: `(n,)`; a weight is one over the variance of a sample, or 0.
-        wiggle: deviation of the second difference that is expected of the curve.
+        wiggle: deviation of the second difference that is expected of the curve; one, or
+            `(n - 2,)`.
 
     Source: Whittaker, "On a new method of graduation", Proc. Edinburgh Math. Soc. 41 (1923).
     """
@@ -135,7 +136,8 @@ def smoothed(values: _Float, weights: _Float, wiggle: float | _Float) -> _Float:
     bend = np.zeros((count - 2, count))
     rows = np.arange(count - 2)
     bend[rows, rows], bend[rows, rows + 1], bend[rows, rows + 2] = 1.0, -2.0, 1.0
-    stiff = bend.T @ bend / np.float64(wiggle) ** 2
+    bend /= np.broadcast_to(np.asarray(wiggle, np.float64), count - 2)[:, None]
+    stiff = bend.T @ bend
     # A trace of a pull to the mean, for where no sample has any weight.
     mean = (weights * values).sum() / total
     trace = 1e-9 * (weights.max() + stiff.max())

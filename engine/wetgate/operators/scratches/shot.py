@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from wetgate.operators.base import FrameReader, Pixels, SourceFacts
 from wetgate.operators.scratches.behind import Window, radius_of
 from wetgate.operators.scratches.closer import add_rest, fit_closer
-from wetgate.operators.scratches.film import extended, stands, trimmed, with_strength
+from wetgate.operators.scratches.film import (
+    extended,
+    joined,
+    shadowed,
+    stands,
+    trimmed,
+    with_strength,
+)
 from wetgate.operators.scratches.fit import Course, add_profile, course_at, tint_of
 from wetgate.operators.scratches.follow import Path, follow, merged
 from wetgate.operators.scratches.judge import COVERS, Verdict, judge
@@ -92,7 +99,7 @@ def find_candidates(
         least = round(_LEAST_FRAMES * strips.count)
         paths = follow(plain, least_strips=least)
         if gained:
-            paths = merged(paths, follow(moved, least_strips=least))
+            paths = merged(paths, follow(moved, least_strips=least), moved)
         found += [Candidate(p, int(start)) for p in paths]
     return found
 
@@ -183,14 +190,22 @@ def fit_candidates(
         for i, candidate in enumerate(candidates):
             if not candidate.courses:  # no strip of it stood up to a closer look
                 continue
+            candidate.courses = joined(candidate.courses, strips)
             candidate.profile = sums[i].estimate()
             filters[i] = row_filters(candidate.profile)
             if turn == 0 and not stands(candidate.courses):
                 candidate.courses = {}
-            elif turn == 0:
-                candidate.courses = extended(candidate.courses, strips, len(frames))
-            else:
+            elif turn > 0:
                 candidate.courses = trimmed(candidate.courses)
+        if turn == 0:
+            peaks = [
+                float(np.abs(c.profile.values).max()) if c.profile else 0.0 for c in candidates
+            ]
+            for i in shadowed([c.courses for c in candidates], peaks):
+                candidates[i].courses = {}
+            for candidate in candidates:
+                if candidate.courses:
+                    candidate.courses = extended(candidate.courses, strips, len(frames))
     for candidate in candidates:
         if candidate.courses:
             candidate.courses = with_strength(candidate.courses)
