@@ -210,7 +210,7 @@ def operators():
         plan = client.plan(
             files=SPEC["exr"],
             out=SPEC["cache"] + "/planned",
-            recipe=work._recipe(scene.wetgate),
+            recipe=_maker("recipe_of", "_recipe")(scene.wetgate),
             input_space="lin_rec709_scene",
         )
         seen["planned"][",".join(off)] = [name for name, _ in plan["operators"]]
@@ -218,7 +218,7 @@ def operators():
     for row in rows:
         row.use = False
     try:
-        seen["none"] = work._recipe(scene.wetgate)
+        seen["none"] = _maker("recipe_of", "_recipe")(scene.wetgate)
     except addon("strips").Unsuitable as error:
         seen["none"] = str(error)
     _settings(scene)
@@ -261,7 +261,9 @@ def fetch():
     # A job that another Blender has begun and does not live to see the end of.
     work, strip = addon("work"), by_name("EXR")
     source = addon("strips").describe(bpy.context.scene, strip, bpy.context.scene.wetgate)
-    left = client.submit(**work._options(source, bpy.context.scene.wetgate, preferences))
+    left = client.submit(
+        **_maker("job_options", "_options")(source, bpy.context.scene.wetgate, preferences)
+    )
     before = [record["id"] for record in client.jobs()]
     _select("EXR")
     _start(fetch=True)
@@ -509,6 +511,11 @@ def _picture(name, window=0):
 
 
 _TICKS = {"longest": 0.0}
+
+
+def _maker(name, old):
+    request = getattr(addon("work"), "request", None)
+    return getattr(request, name) if request else getattr(addon("work"), old)
 
 
 def _meta_of_selected():

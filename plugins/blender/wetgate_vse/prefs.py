@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Preferences of the add-on, and the settings that lie in every scene."""
 
+import functools
 import json
 import os
 import shutil
@@ -44,6 +45,7 @@ _items = []
 _documents = {}
 
 
+@functools.lru_cache(maxsize=1)
 def settings_beside():
     """Return what the installer has written next to the add-on; empty without one."""
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "settings.json")

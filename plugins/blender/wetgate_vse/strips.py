@@ -200,8 +200,8 @@ def _check_alone(scene, strip):
 def _take_space(source, settings):
     source.config = spaces.own_config()
     if source.kind == "render":
-        source.config = None
-        source.input_space = "lin_rec709_scene"
+        # Blender writes EXR in the scene-linear role of whatever config it has.
+        source.input_space = "scene_linear" if source.config else "lin_rec709_scene"
     elif settings.space_mode == "NAME":
         if not settings.space_name.strip():
             raise Unsuitable("no color space is named; write one, or take it from the strip")

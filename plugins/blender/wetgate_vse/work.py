@@ -8,12 +8,11 @@ a modal operator: while one runs, Blender holds back its autosave.)
 
 import os
 import queue
-import re
 import time
 
 import bpy
 
-from . import exr_file, flatten, job, prefs, results, strips, vse_compat, wetgate_client
+from . import exr_file, flatten, job, prefs, request, results, strips, vse_compat, wetgate_client
 
 STATUS = job.Status()
 _PACE = 0.1
@@ -50,7 +49,7 @@ def start(scene, settings, preferences, chosen, fetch=False):
     sources = [strips.describe(scene, strip, settings) for strip in chosen]
     if fetch and any(source.kind == "render" for source in sources):
         raise strips.Unsuitable("results of strips that Blender renders first cannot be fetched")
-    tasks = [job.Task(s, _options(s, settings, preferences), fetch) for s in sources]
+    tasks = [job.Task(s, request.job_options(s, settings, preferences), fetch) for s in sources]
     _empty(_box)
     STATUS.tasks, STATUS.current, STATUS.done, STATUS.total = tasks, 0, 0, 0
     STATUS.outcome, STATUS.eta, STATUS.stopping = "", None, False
@@ -76,6 +75,7 @@ def cancel():
         _finish("Cancelled")
     elif _worker is not None:
         _worker.cancel()
+        _show()
 
 
 def ask_engine(preferences):
@@ -107,7 +107,7 @@ def show_frame(scene, strip, settings, preferences):
         raise strips.Unsuitable(
             "a preview needs an image or movie strip; this one is rendered first: restore it"
         )
-    options = _options(source, settings, preferences)
+    options = request.job_options(source, settings, preferences)
     folder = os.path.join(prefs.cache_folder(preferences), "preview")
     os.makedirs(folder, exist_ok=True)
     options["kind"] = settings.view
@@ -122,9 +122,9 @@ def show_frame(scene, strip, settings, preferences):
 
 def tick():
     """Do what is due; return the seconds to the next call, or None when nothing is."""
-    if STATUS.phase == "rendering":
+    changed = STATUS.phase == "rendering"
+    if changed:
         _render_one()
-    changed = False
     while True:
         try:
             what, facts = _box.get_nowait()
@@ -132,7 +132,7 @@ def tick():
             break
         changed = True
         _take(what, facts)
-    if changed or STATUS.busy:
+    if changed:
         _show()
     return _PACE if STATUS.busy or STATUS.preview or STATUS.asking else None
 
@@ -173,90 +173,6 @@ class _OneFrame:
     def __init__(self, settings):
         self.space_mode = settings.space_mode
         self.space_name = settings.space_name
-
-
-def _options(source, settings, preferences):
-    label = bpy.path.clean_name(source.strip) or "strip"
-    folder = _new_folder(_cache_outside(source, preferences), label)
-    options = {
-        "out": folder,
-        "recipe": _recipe(settings),
-        "strength": settings.strength,
-        "label": source.strip,
-        "client": f"Blender {bpy.app.version_string}",
-        "owner_pid": os.getpid(),
-    }
-    if source.kind == "movie":
-        options["plate"], options["frames"] = source.plate, source.frames
-    else:
-        options["files"] = source.files
-    if source.kind != "render":
-        options["out"] = job.out_name(source, folder)
-    if source.input_space:
-        options["input_space"] = source.input_space
-    if source.config:
-        options["config"] = source.config
-    if preferences.memory:
-        options["memory"] = f"{preferences.memory}GB"
-    if preferences.threads:
-        options["threads"] = preferences.threads
-    return options
-
-
-def _cache_outside(source, preferences):
-    """Return the cache folder, or the user's own where that lies in the folder of the source.
-
-    The engine never writes into the folder of a source, nor into folders of it.
-    """
-    folder = prefs.cache_folder(preferences)
-    files = [source.plate] if source.kind == "movie" else source.files[:1]
-    if any(_is_inside(folder, os.path.dirname(path)) for path in files):
-        folder = prefs.own_folder()
-        source.notes.append(
-            f"the frames are in {folder}, because the cache folder lies in that of the source"
-        )
-    return folder
-
-
-def _is_inside(folder, other):
-    try:
-        folder, other = os.path.realpath(folder), os.path.realpath(other)
-        return os.path.commonpath([folder, other]) == other
-    except ValueError:
-        return False  # two drives
-
-
-def _recipe(settings):
-    if settings.recipe == prefs.FILE:
-        path = bpy.path.abspath(settings.recipe_file)
-        if not os.path.isfile(path):
-            raise strips.Unsuitable("the recipe is not there: {}".format(path or "no file"))
-        return os.path.abspath(path)
-    off = [s.name for s in settings.steps if not s.use]
-    document = prefs.document_of(settings.recipe)
-    if not off or document is None:
-        return settings.recipe
-    left = dict(document)
-    left["steps"] = [step for step, row in zip(document["steps"], settings.steps) if row.use]
-    if not left["steps"]:
-        raise strips.Unsuitable("all operators of the recipe are switched off")
-    # What says nothing is left out: an inline recipe takes no null.
-    return {key: value for key, value in left.items() if value is not None}
-
-
-def _recipe_name(recipe):
-    return os.path.basename(recipe) if isinstance(recipe, str) else recipe.get("name", "")
-
-
-def _new_folder(cache, label):
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", label)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = os.path.join(cache, f"{name}-{stamp}")
-    count = 2
-    while os.path.exists(folder) or folder in (t.directory for t in STATUS.tasks):
-        folder = os.path.join(cache, f"{name}-{stamp}-{count}")
-        count += 1
-    return folder
 
 
 def _renders(scene, tasks):
@@ -381,7 +297,7 @@ def put_results(scene_of):
             "job": task.id or "",
             "directory": task.directory,
             "report": task.report or "",
-            "recipe": _recipe_name(task.options["recipe"]),
+            "recipe": request.name_of_recipe(task.options["recipe"]),
             "strength": task.options["strength"],
         }
         try:
