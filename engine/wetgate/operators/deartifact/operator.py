@@ -58,7 +58,8 @@ class DeartifactOperator:
             and JPEG do, whatever shows of it; "8@x,y" that a block starts x px from the left and
             y px from the top, because somebody cropped.
         net: "auto" for the network that comes with wetgate, "none" for the classical step alone,
-            or the name or folder of another model package.
+            or the name or folder of another model package. It is asked where blocks end as
+            abruptly as JPEG's do (`net.ABRUPT`); after H.264 the classical step has the last word.
         backend, precision: what runs the network; see `wetgate.backends`.
 
     Caveats:
@@ -70,7 +71,7 @@ class DeartifactOperator:
 
     strength: float = 1.0
     blocks: str = "auto"
-    net: str = "none"
+    net: str = "auto"
     backend: str = "auto"
     precision: str = "fp32"
 
@@ -192,13 +193,13 @@ class _Restored:
             alone = np.full(left.shape[:2], Provenance.UNTOUCHED, np.uint8)
             return Judged(left, alone if self.choice else None, said)
         source = np.ascontiguousarray(window.center[tile])
-        if self.choice is None or coding.offset is None:
+        if self.choice is None or coding.offset is None or coding.abrupt < net.ABRUPT:
             change, _ = classical_change(window, coding)
             pixels: Pixels = source + change_to_pixels(change[:, tile[0], tile[1]])
-            filtered = None
-            if self.choice is not None:
-                filtered = np.full(source.shape[:2], Provenance.FILTERED, np.uint8)
-            return Judged(pixels, filtered, said)
+            if self.choice is None:
+                return Judged(pixels, None, said)
+            filtered = np.full(source.shape[:2], Provenance.FILTERED, np.uint8)
+            return Judged(pixels, filtered, (*said, net.NOT_ASKED))
         change, planes = seen_by_net(window, coding)
         inner = window.tile.grown(self.choice.halo)
         rows, columns = inner.within(window.region)

@@ -148,8 +148,9 @@ class Task:
             "temporal_radius": 1,
             "generative": False,
             "description": (
-                "Corrects the classical deartifact step on clips coded with H.264 (CRF 20-43), "
-                "MPEG-2 (qscale 2-24) or JPEG (quality 8-75); told the estimated coding error, the "
+                "Corrects the classical deartifact step where blocks end as abruptly as after JPEG "
+                "(quality 8-75); after H.264 and most of MPEG-2, of which its training saw clips "
+                "too, the operator does not ask it. It is told the estimated coding error, the "
                 "quantiser's step, how abruptly blocks end and where. The correction is bounded "
                 f"to {net.LIMIT:g} errors."
             ),
