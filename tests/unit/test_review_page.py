@@ -439,6 +439,20 @@ def test_a_job_that_still_runs_is_shown_by_what_it_was_asked_for(tmp_path: Path)
     desk.go_by(Asked(**asked))
     views = [desk.view(out, 7, kind, None, None).png for kind in ("source", "restored")]
     assert views == wanted
+    (out / CONTROL / "manifest.jsonl").unlink()  # and before the first frame is done:
+    told: Any = desk.frames(out)
+    assert [(f["number"], f["status"]) for f in told["frames"]] == [(7, "not rendered")]
+    assert desk.view(out, 7, "source", None, None).png == wanted[0]
+    with pytest.raises(InputError, match="no such frame on record"):
+        desk.view(out, 7, "restored", None, None)
+    with pytest.raises(InputError, match="no record of frames"):
+        Shot(out)
+
+
+def test_what_nobody_tells_is_not_guessed(tmp_path: Path) -> None:
+    with make_shot(tmp_path, smooth(1), smooth(2), space="ACEScg") as shot:
+        out = shot.restored.directory
+    (out / CONTROL / "manifest.json").unlink()
     with Shot(out) as blind:
         assert blind.input_space == "unknown"
         with pytest.raises(InputError, match="does not say where the scan is"):

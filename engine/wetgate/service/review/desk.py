@@ -53,7 +53,7 @@ class Desk:
             rate = shot.clip.frame_rate
         except (WetgateError, OSError) as error:
             trouble = f"the scan is not shown: {error}"
-        numbers = sorted(set(source) | set(records)) if records else source
+        numbers = sorted(set(source) | set(records))
         return {
             "title": shot.title,
             "directory": str(directory),

@@ -101,8 +101,8 @@ class Shot:
     """
 
     def __init__(self, directory: str | Path, asked: Asked | None = None) -> None:
-        self.restored: Restored = open_restored(directory)
         self._asked = asked or Asked()
+        self.restored: Restored = _opened(Path(directory), self._asked)
         facts = self.restored.facts
         recipe = facts.get("recipe")
         self._recipe: Mapping[str, object] = recipe if isinstance(recipe, dict) else {}
@@ -304,6 +304,16 @@ class Shot:
     def _text(self, name: Literal["layer", "provenance"]) -> str | None:
         found = self.restored.call.get(name, getattr(self._asked, name))
         return found if isinstance(found, str) and found else None
+
+
+def _opened(directory: Path, asked: Asked) -> Restored:
+    """Open an output; one of a job that has only begun is empty."""
+    try:
+        return open_restored(directory)
+    except InputError:
+        if asked.plate is None:
+            raise
+        return Restored(directory, {})
 
 
 def _picture(frame: Frame, space: str) -> Picture:

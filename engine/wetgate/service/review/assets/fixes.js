@@ -13,6 +13,7 @@ export class Fixes {
     this.all = [];
     this.at = -1;
     this.judged = [];
+    this.moving = false;
     this.total = 0;
     this.order = el("order").value;
     el("order").addEventListener("change", () => {
@@ -123,7 +124,7 @@ export class Fixes {
     const shown = this.all.length < this.total ? this.all.length + " of " + this.total : String(this.total);
     el("fix-count").textContent = this.total ? shown + ", " + decided + " decided" : "";
     el("no-fixes").hidden = this.all.length > 0;
-    el("no-fixes").textContent = "No step of this recipe has found single defects.";
+    el("no-fixes").textContent = this.moving ? "No single defects on record yet." : "No step of this recipe has found single defects.";
     for (const id of ["fix-list", "order", "rerender"]) el(id).hidden = !this.all.length;
     const fix = this.now;
     el("fix").hidden = !fix;

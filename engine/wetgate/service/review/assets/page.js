@@ -43,6 +43,7 @@ class Review {
   async open() {
     this.job = (await read(jobPath(this.id))).job;
     showTop(this.job);
+    this.tellPending(0);
     try { await this.reload(); }
     catch (e) { this.refuse(e.message); }  // a job that has only begun has no frames on record
     this.watch();
@@ -85,6 +86,7 @@ class Review {
   tellPending(count) {
     const moving = this.job && isMoving(this.job);
     el("rerender").disabled = moving || !count;
+    this.fixes.moving = moving;
     el("pending").textContent = moving ? "rendering"
       : count ? count + (count === 1 ? " verdict" : " verdicts") + " to be rendered" : "";
   }
@@ -132,6 +134,9 @@ class Review {
     this.tellView();
     if (!frame) return this.refuse("There are no frames yet.");
     const { view } = this;
+    if (!frame.digest && view !== "source") {
+      return this.refuse("Frame " + frame.number + (frame.error ? ": " + frame.error : " is not rendered yet; b shows the scan."));
+    }
     el("stage").setAttribute("aria-busy", "true");
     try {
       const [right, left] = await Promise.all([
