@@ -337,14 +337,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     more = clip_shards(asked.work, pictures, ACTION_SEED, count, held=False)
     acted = (c for k, c in enumerate(more) if k % 8 >= _ACTION_FROM)
     overlays = gather_overlays(asked.work / "overlays-train", held=False)
-    filmed = (c for _, c in filmed_clips(FITTED, asked.data, overlays))
-    material = chain(clips(asked.clips, held=False), acted, filmed)
-    known = fit_blobs([blobs_of(c, nets) for c in material])
+    filmed = [blobs_of(c, nets) for _, c in filmed_clips(FITTED, asked.data, overlays)]
+    known = fit_blobs(
+        [*(blobs_of(c, nets) for c in chain(clips(asked.clips, held=False), acted)), *filmed]
+    )
     others = [blobs_of(c, nets) for _, c in filmed_clips(CHOSEN, asked.data, overlays)]
     figures = reliability(others, known)
     _log.info("on other films: %s", figures)
     named = {f"{kind} {name}": judge for name, judge in known.items()}
-    facts = {"clips": asked.clips, "action clips": asked.action_clips, "other films": figures}
+    facts = {
+        "clips": asked.clips,
+        "action clips": asked.action_clips,
+        "filmed clips": len(filmed),
+        "other films": figures,
+    }
     write(asked.calibration, named, {kind: facts})
 
 

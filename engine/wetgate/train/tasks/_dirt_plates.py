@@ -81,14 +81,8 @@ FITTED = 90000, (
     Filmed(
         name="pattern-sub", file="analogpattern_by_Peter_Nerlich.jpg", pan=(0.45, 0.3), acted=True
     ),
-    Filmed(
-        name="goats-mover", file="aitzgorri_by_Aitzol_Berasategi.jpg", occluders=2, acted=True
-    ),
-    Filmed(name="drops-shaken", file="RainDrops.jpg", shake=5.0, acted=True),
-    Filmed(name="free-occ", file="free_by_Peter_Nerlich.jpg", pan=(2.4, 0.6), occluders=3),
-    Filmed(name="life-hand", file="life_by_Aitzol_Berasategi.jpg", pan=(3.0, 0.5), shake=1.0),
     Filmed(name="room-still", file="Picture_1A_by_freespace.jpg"),
-    Filmed(name="dragon-fast", file="Dragonfly_by_Bolly.jpg", pan=(0.8, 6.0)),
+    Filmed(name="drops-shaken", file="RainDrops.jpg", shake=5.0, acted=True),
 )  # fmt: skip
 """First seed, and what is filmed."""
 CHOSEN = (
