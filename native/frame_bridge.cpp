@@ -6,9 +6,9 @@
 //  64 strides 4 x u64 (bytes)             96 zeros to 4096, then the samples, C order
 //
 // A frame being written carries generation 0; its own comes last, so that a reader of a reused
-// file sees the old frame, none, or the new one. Files are written, not mapped: a full memory
-// file system is then an error and not a dead process, and pages are not cleared before they are
-// overwritten.
+// file sees the old frame, none, or the new one. Room is reserved before a file is mapped: a full
+// memory file system is then an error and not a dead process. Whoever writes keeps the file
+// mapped, because making pages costs several times what copying samples does.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -99,40 +100,28 @@ int open_file(const std::string& path, bool fresh, bool write) {
 #endif
 }
 
-// Writes everything or returns false with errno set.
-bool write_all(int handle, const char* data, std::uint64_t count, std::uint64_t at) {
-    while (count > 0) {
-        const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(count, kChunk));
-#ifdef _WIN32
-        if (_lseeki64(handle, static_cast<long long>(at), SEEK_SET) < 0) return false;
-        const long long done = _write(handle, data, static_cast<unsigned>(part));
+// Gives a file its size, with the room for it; returns 0 or an errno.
+int reserve(int handle, std::uint64_t size) {
+#ifdef __linux__
+    int why = 0;
+    do {
+        why = ::posix_fallocate(handle, 0, static_cast<off_t>(size));
+    } while (why == EINTR);
+    return why;
 #else
-        const ssize_t done = ::pwrite(handle, data, part, static_cast<off_t>(at));
+    const std::vector<char> zeros(static_cast<std::size_t>(std::min<std::uint64_t>(size, kChunk)));
+    for (std::uint64_t left = size; left > 0;) {
+        const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(left, kChunk));
+#ifdef _WIN32
+        const long long done = _write(handle, zeros.data(), static_cast<unsigned>(part));
+#else
+        const ssize_t done = ::write(handle, zeros.data(), part);
 #endif
-        if (done < 0) {
-            if (errno == EINTR) continue;
-            return false;
-        }
-        if (done == 0) {
-            errno = ENOSPC;
-            return false;
-        }
-        data += done;
-        at += static_cast<std::uint64_t>(done);
-        count -= static_cast<std::uint64_t>(done);
+        if (done < 0 && errno != EINTR) return errno;
+        if (done > 0) left -= static_cast<std::uint64_t>(done);
     }
-    return true;
-}
-
-bool write_frame(int handle, const Header& header, const char* samples) {
-    std::vector<char> page(kOffset, 0);
-    Header open = header;
-    open.generation = 0;
-    std::memcpy(page.data(), &open, sizeof open);
-    if (!write_all(handle, page.data(), page.size(), 0)) return false;
-    if (!write_all(handle, samples, header.nbytes, kOffset)) return false;
-    const char* generation = reinterpret_cast<const char*>(&header.generation);
-    return write_all(handle, generation, sizeof header.generation, offsetof(Header, generation));
+    return 0;
+#endif
 }
 
 Header header_of(const Samples& pixels, std::uint64_t generation) {
@@ -163,33 +152,6 @@ std::string random_name() {
         for (int at = 0; at < 8; ++at, bits >>= 4) name += digits[bits & 15];
     }
     return name;
-}
-
-py::tuple told(const std::string& path, const Header& header) {
-    return py::make_tuple(path, kOffset, header.nbytes);
-}
-
-py::tuple frame_make(const std::string& directory, const Samples& pixels, std::uint64_t generation) {
-    const Header header = header_of(pixels, generation);
-    const std::string path = directory + "/" + random_name();
-    File file(open_file(path, true, true));
-    if (file.get() < 0) fail(path);
-    bool good = false;
-    int why = 0;
-    const char* samples = reinterpret_cast<const char*>(pixels.data());
-    {
-        py::gil_scoped_release release;
-        good = write_frame(file.get(), header, samples);
-        why = errno;
-    }
-    if (!good) {
-#ifndef _WIN32
-        ::unlink(path.c_str());
-#endif
-        errno = why;
-        fail(path);
-    }
-    return told(path, header);
 }
 
 // Refuses what is not a frame file of this user, complete, and as its header says.
@@ -229,27 +191,119 @@ Header checked_header(int handle, const std::string& path) {
     return header;
 }
 
-py::tuple frame_rewrite(const std::string& path, const Samples& pixels, std::uint64_t generation) {
-    const Header header = header_of(pixels, generation);
-    File file(open_file(path, false, true));
-    if (file.get() < 0) fail(path);
-    const Header before = checked_header(file.get(), path);
-    if (before.nbytes != header.nbytes) refuse(path, "a frame of another size");
-    if (generation <= before.generation) refuse(path, "a generation that has been");
-    bool good = false;
-    int why = 0;
-    const char* samples = reinterpret_cast<const char*>(pixels.data());
-    {
-        py::gil_scoped_release release;
-        good = write_frame(file.get(), header, samples);
-        why = errno;
+// A private file of a random name that one frame after another of the same size is written to.
+class FrameFile {
+  public:
+    FrameFile(const std::string& directory, std::uint64_t nbytes) : nbytes_(nbytes) {
+        if (nbytes == 0 || nbytes > kMaxBytes) throw py::value_error("a frame of no possible size");
+        path_ = directory + "/" + random_name();
+        file_ = std::make_unique<File>(open_file(path_, true, true));
+        if (file_->get() < 0) fail(path_);
+        int why = 0;
+        {
+            py::gil_scoped_release release;
+            why = reserve(file_->get(), kOffset + nbytes_);
+            if (why == 0) why = map();
+        }
+        if (why != 0) {
+            close();
+            remove_file();
+            errno = why;
+            fail(path_);
+        }
     }
-    if (!good) {
-        errno = why;
-        fail(path);
+    FrameFile(const FrameFile&) = delete;
+    FrameFile& operator=(const FrameFile&) = delete;
+    ~FrameFile() { close(); }
+
+    py::tuple write(const Samples& pixels, std::uint64_t generation) {
+        const Header header = header_of(pixels, generation);
+        if (file_ == nullptr) refuse(path_, "closed");
+        if (header.nbytes != nbytes_) refuse(path_, "a frame of another size");
+        if (generation <= generation_) refuse(path_, "a generation that has been");
+        const char* samples = reinterpret_cast<const char*>(pixels.data());
+        bool good = false;
+        {
+            py::gil_scoped_release release;
+            good = put(header, samples);
+        }
+        if (!good) fail(path_);
+        generation_ = generation;
+        return py::make_tuple(path_, kOffset, nbytes_);
     }
-    return told(path, header);
-}
+
+    void close() {
+#ifndef _WIN32
+        if (at_ != nullptr) ::munmap(at_, static_cast<std::size_t>(kOffset + nbytes_));
+        at_ = nullptr;
+#endif
+        file_.reset();
+    }
+
+    const std::string& path() const { return path_; }
+    std::uint64_t nbytes() const { return nbytes_; }
+    std::uint64_t generation() const { return generation_; }
+
+  private:
+#ifdef _WIN32
+    int map() { return 0; }
+
+    bool put(const Header& header, const char* samples) {
+        Header open = header;
+        open.generation = 0;
+        return at(0, reinterpret_cast<const char*>(&open), sizeof open) &&
+               at(kOffset, samples, header.nbytes) &&
+               at(offsetof(Header, generation),
+                  reinterpret_cast<const char*>(&header.generation), sizeof header.generation);
+    }
+
+    bool at(std::uint64_t offset, const char* data, std::uint64_t count) {
+        if (_lseeki64(file_->get(), static_cast<long long>(offset), SEEK_SET) < 0) return false;
+        while (count > 0) {
+            const auto part = static_cast<unsigned>(std::min<std::uint64_t>(count, kChunk));
+            const int done = _write(file_->get(), data, part);
+            if (done <= 0) return false;
+            data += done;
+            count -= static_cast<std::uint64_t>(done);
+        }
+        return true;
+    }
+
+    void remove_file() { _unlink(path_.c_str()); }
+#else
+    int map() {
+        int flags = MAP_SHARED;
+#ifdef MAP_POPULATE
+        flags |= MAP_POPULATE;
+#endif
+        const std::size_t size = static_cast<std::size_t>(kOffset + nbytes_);
+        void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, file_->get(), 0);
+        if (at == MAP_FAILED) return errno;
+        at_ = static_cast<char*>(at);
+        return 0;
+    }
+
+    bool put(const Header& header, const char* samples) {
+        auto* generation =
+            reinterpret_cast<std::uint64_t*>(at_ + offsetof(Header, generation));
+        __atomic_store_n(generation, std::uint64_t{0}, __ATOMIC_SEQ_CST);
+        Header open = header;
+        open.generation = 0;
+        std::memcpy(at_, &open, sizeof open);
+        std::memcpy(at_ + kOffset, samples, static_cast<std::size_t>(header.nbytes));
+        __atomic_store_n(generation, header.generation, __ATOMIC_SEQ_CST);
+        return true;
+    }
+
+    void remove_file() { ::unlink(path_.c_str()); }
+
+    char* at_ = nullptr;
+#endif
+    std::string path_;
+    std::uint64_t nbytes_;
+    std::uint64_t generation_ = 0;
+    std::unique_ptr<File> file_;
+};
 
 py::tuple frame_open(const std::string& path) {
     File file(open_file(path, false, false));
@@ -276,7 +330,11 @@ py::tuple frame_open(const std::string& path) {
         std::size_t size;
     };
     const std::size_t size = static_cast<std::size_t>(kOffset + header.nbytes);
-    void* at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+    int flags = MAP_SHARED;
+#ifdef MAP_POPULATE
+    flags |= MAP_POPULATE;  // all samples will be looked at: one fault and not thousands
+#endif
+    void* at = ::mmap(nullptr, size, PROT_READ, flags, file.get(), 0);
     if (at == MAP_FAILED) fail(path);
     py::capsule owner(new Mapped{at, size}, [](void* held) {
         auto* mapped = static_cast<Mapped*>(held);
@@ -293,11 +351,15 @@ py::tuple frame_open(const std::string& path) {
 }  // namespace
 
 void bind_frame_bridge(py::module_& m) {
-    m.def("frame_make", &frame_make, py::arg("directory"), py::arg("pixels").noconvert(),
-          py::arg("generation"),
-          "Write a frame into a new private file of a random name; return path, offset, nbytes.");
-    m.def("frame_rewrite", &frame_rewrite, py::arg("path"), py::arg("pixels").noconvert(),
-          py::arg("generation"), "Write a frame of the same size into a file of frame_make.");
+    py::class_<FrameFile>(m, "FrameFile", "A file that one frame after another is written to.")
+        .def(py::init<const std::string&, std::uint64_t>(), py::arg("directory"),
+             py::arg("nbytes"))
+        .def("write", &FrameFile::write, py::arg("pixels").noconvert(), py::arg("generation"),
+             "Write a frame; return path, offset and nbytes.")
+        .def("close", &FrameFile::close, "Let go of the memory; the file stays.")
+        .def_property_readonly("path", &FrameFile::path)
+        .def_property_readonly("nbytes", &FrameFile::nbytes)
+        .def_property_readonly("generation", &FrameFile::generation);
     m.def("frame_open", &frame_open, py::arg("path"),
           "Map a frame, read only, once all its sizes agree; return samples and generation.");
 }

@@ -28,6 +28,9 @@ STRIPPED = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", 
 _GOING_ON = ("queued", "running", "cancelling")
 _SCHEMA = "wetgate.service/1"
 _SEGMENT = struct.Struct("<8sIIQQ4Q4Q16s")
+_MAP = {"access": mmap.ACCESS_READ}
+if sys.platform.startswith("linux"):  # with all pages at once, which is several times quicker
+    _MAP = {"flags": mmap.MAP_SHARED | 0x8000, "prot": mmap.PROT_READ}
 _MAGIC = b"WGFRAME\0"
 
 
@@ -81,7 +84,7 @@ def user_name():
 
 def clean_environment(environment=None):
     """Return an environment without what a host put there for its own libraries."""
-    found = dict(os.environ if environment is None else environment)
+    found = os.environ if environment is None else environment
     return {k: v for k, v in found.items() if k not in STRIPPED and not k.startswith("QT_")}
 
 
@@ -340,8 +343,7 @@ class Client(_Closing):
 
     def wait(self, job_id):
         """Wait until a job has ended; return its record."""
-        for _ in self.events(job_id):
-            pass
+        sum(1 for _ in self.events(job_id))
         return self.job(job_id)
 
     def close(self):
@@ -430,7 +432,7 @@ class Preview(_Closing):
                 size = os.fstat(file.fileno()).st_size
                 head = file.read(_SEGMENT.size)
                 _check_head(head, facts, size)
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._map = mmap.mmap(file.fileno(), 0, **_MAP)
         except (OSError, ValueError, struct.error) as error:
             raise WetgateError("ServiceError", "the preview cannot be read: %s" % error)
         self.data = memoryview(self._map)[offset : offset + count]
@@ -440,8 +442,7 @@ class Preview(_Closing):
         if self._map is None:
             return
         self.data.release()
-        self._map.close()
-        self._map = None
+        self._map = self._map.close()
         with contextlib.suppress(WetgateError):  # a dead service has given it back already
             self._client.release(self.path)
 

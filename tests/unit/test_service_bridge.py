@@ -29,13 +29,17 @@ def noise(*shape: int) -> Any:
     return rng.integers(0, 1 << 32, size=shape, dtype=np.uint32).view(np.float32)
 
 
+def make(folder: Path | str, pixels: Any, generation: int = 1) -> tuple[str, int, int]:
+    return _native.FrameFile(str(folder), pixels.nbytes).write(pixels, generation)
+
+
 @given(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6)), st.integers(1, 2**63))
 def test_a_frame_reads_back_bit_by_bit(shape: tuple[int, int, int], generation: int) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         pixels = noise(*shape)
-        path, offset, nbytes = _native.frame_make(folder, pixels, generation)
+        path, offset, nbytes = make(folder, pixels, generation)
         found, number = _native.frame_open(path)
         assert number == generation and found.shape == shape and not found.flags.writeable
         assert found.tobytes() == pixels.tobytes()
@@ -44,7 +48,7 @@ def test_a_frame_reads_back_bit_by_bit(shape: tuple[int, int, int], generation: 
 
 
 def test_the_header_is_what_other_languages_unpack(tmp_path: Path) -> None:
-    path, offset, nbytes = _native.frame_make(str(tmp_path), noise(3, 5, 4), 7)
+    path, offset, nbytes = make(tmp_path, noise(3, 5, 4), 7)
     head = struct.unpack_from(LAYOUT, Path(path).read_bytes())
     magic, version, dtype, generation, size, *rest = head
     assert (magic, version, dtype, generation, size) == (b"WGFRAME\0", 1, 1, 7, 3 * 5 * 4 * 4)
@@ -57,7 +61,7 @@ def test_the_header_is_what_other_languages_unpack(tmp_path: Path) -> None:
 def test_files_are_private_and_have_names_that_nobody_guesses(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        paths = [Path(_native.frame_make(str(tmp_path), noise(1, 1, 1), 1)[0]) for _ in range(64)]
+        paths = [Path(make(tmp_path, noise(1, 1, 1), 1)[0]) for _ in range(64)]
     finally:
         os.umask(before)
     assert {stat.S_IMODE(p.stat().st_mode) for p in paths} == {0o600}
@@ -81,8 +85,10 @@ def test_files_are_private_and_have_names_that_nobody_guesses(tmp_path: Path) ->
 )
 def test_what_is_no_frame_is_refused(tmp_path: Path, pixels: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
-        _native.frame_make(str(tmp_path), pixels, 1)
-    assert list(tmp_path.iterdir()) == []
+        make(tmp_path, pixels)
+    for path in tmp_path.iterdir():
+        with pytest.raises(ValueError, match="not a frame"):
+            _native.frame_open(str(path))
 
 
 def at(offset: int, value: int) -> Callable[[bytearray], None]:
@@ -124,7 +130,7 @@ DAMAGES: dict[str, Callable[[bytearray], None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_frame_is_refused_by_both_sides(tmp_path: Path, damage: str) -> None:
-    path, offset, nbytes = _native.frame_make(str(tmp_path), noise(8, 6, 3), 5)
+    path, offset, nbytes = make(tmp_path, noise(8, 6, 3), 5)
     data = bytearray(Path(path).read_bytes())
     DAMAGES[damage](data)
     Path(path).write_bytes(data)
@@ -144,7 +150,7 @@ def test_a_damaged_frame_is_refused_by_both_sides(tmp_path: Path, damage: str) -
 
 
 def test_links_pipes_directories_and_nothing_are_not_opened(tmp_path: Path) -> None:
-    path = _native.frame_make(str(tmp_path), noise(1, 1, 1), 1)[0]
+    path = make(tmp_path, noise(1, 1, 1), 1)[0]
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "folder").mkdir(mode=0o700)
     os.mkfifo(tmp_path / "other", 0o600)
@@ -157,7 +163,7 @@ def test_links_pipes_directories_and_nothing_are_not_opened(tmp_path: Path) -> N
 
 
 def test_a_file_that_others_may_touch_is_not_opened(tmp_path: Path) -> None:
-    path = _native.frame_make(str(tmp_path), noise(1, 1, 1), 1)[0]
+    path = make(tmp_path, noise(1, 1, 1), 1)[0]
     for bits in (0o640, 0o602, 0o604):
         os.chmod(path, bits)
         with pytest.raises(ValueError, match="by others"):
@@ -171,21 +177,29 @@ def test_a_file_that_others_may_touch_is_not_opened(tmp_path: Path) -> None:
 
 def test_a_file_is_written_again_by_a_later_generation_of_the_same_size(tmp_path: Path) -> None:
     first, second = noise(4, 4, 3), noise(2, 8, 3)
-    path = _native.frame_make(str(tmp_path), first, 1)[0]
-    with pytest.raises(ValueError, match="generation"):
-        _native.frame_rewrite(path, second, 1)
+    file = _native.FrameFile(str(tmp_path), first.nbytes)
+    with pytest.raises(ValueError, match="not a frame"):
+        _native.frame_open(file.path)
+    file.write(first, 1)
+    with pytest.raises(ValueError, match="generation that has been"):
+        file.write(second, 1)
     with pytest.raises(ValueError, match="another size"):
-        _native.frame_rewrite(path, noise(4, 4, 4), 2)
-    _native.frame_rewrite(path, second, 2)
-    found, generation = _native.frame_open(path)
-    assert generation == 2 and found.tobytes() == second.tobytes() and found.shape == (2, 8, 3)
+        file.write(noise(4, 4, 4), 2)
+    file.write(second, 2)
+    found, generation = _native.frame_open(file.path)
+    assert (generation, file.generation, file.nbytes) == (2, 2, first.nbytes)
+    assert found.tobytes() == second.tobytes() and found.shape == (2, 8, 3)
     with pytest.raises(ValueError, match="generation 0"):
-        _native.frame_rewrite(path, second, 0)
+        file.write(second, 0)
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        file.write(second, 3)
+    assert _native.frame_open(file.path)[0].tobytes() == second.tobytes()
 
 
 def test_a_mapped_frame_outlives_its_name(tmp_path: Path) -> None:
     pixels = noise(16, 16, 4)
-    path = _native.frame_make(str(tmp_path), pixels, 1)[0]
+    path = make(tmp_path, pixels, 1)[0]
     found, _ = _native.frame_open(path)
     os.unlink(path)
     assert found.tobytes() == pixels.tobytes()
@@ -194,10 +208,10 @@ def test_a_mapped_frame_outlives_its_name(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are POSIX")
 def test_a_full_file_system_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import resource, signal, sys, os, numpy as np; from wetgate import _native\n"
+        "import resource, signal, sys, os; from wetgate import _native\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
-        "try:\n    _native.frame_make(sys.argv[1], np.ones((600, 600, 3), np.float32), 1)\n"
+        "try:\n    _native.FrameFile(sys.argv[1], 4 << 20)\n"
         "except OSError as error:\n    print(error.errno, os.listdir(sys.argv[1]))\n"
     )
     done = subprocess.run(

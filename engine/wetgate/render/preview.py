@@ -90,6 +90,14 @@ class Previewer:
         """Let go of the plate."""
         self._stack.close()
 
+    def nbytes(self, kind: Kind) -> int:
+        """Return the size that a frame will have if it is like the first of the plate."""
+        plan = self._job.plan
+        count = len(color_channels(plan.channels)) + (alpha_channel(plan.channels) is not None)
+        if kind == "restored":
+            return 4 * plan.out_width * plan.out_height * count
+        return 4 * plan.width * plan.height * (1 if kind == "matte" else count)
+
     def frame(self, number: int, kind: Kind = "restored") -> Previewed:
         """Return one frame.
 

@@ -222,6 +222,7 @@ def make_app(service: Service, more: Any = ()) -> Guard:
             Exception: _unexpected,
         },
     )
+    app.router.redirect_slashes = False  # a call is written right or not at all
     return Guard(app, token=service.token, sessions=service.pages, touch=service.touch)
 
 

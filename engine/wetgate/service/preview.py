@@ -49,7 +49,7 @@ class Segment:
 
     def facts(self) -> dict[str, Any]:
         """Return what the child must know to write a frame into the file."""
-        return {"file": self.file, "nbytes": self.nbytes, "generation": self.generation}
+        return {"file": self.file, "nbytes": self.nbytes}
 
 
 class Segments:

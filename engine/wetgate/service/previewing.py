@@ -1,10 +1,17 @@
-"""The child's side of previews: a job held open, and frames put where a host can map them."""
+"""The child's side of previews: a job held open, and frames put where a host can map them.
+
+Making the pages of a new file costs several times what copying a frame does. So files are kept
+mapped and written again, and the first one is made while its frame is.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +22,9 @@ from wetgate.model.errors import UsageError
 from wetgate.render.options import JobOptions
 from wetgate.render.preview import Previewed, Previewer
 
+OFFSET = 4096
+"""Where samples begin in a file."""
+
 KINDS = ("restored", "source", "difference", "matte")
 
 
@@ -23,14 +33,18 @@ class PreviewDesk:
 
     def __init__(self) -> None:
         self._open: tuple[str, Previewer] | None = None
-        self._made: set[str] = set()
+        self._files: dict[str, _native.FrameFile] = {}
+        self._ready: _native.FrameFile | None = None
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        threading.Thread(target=self._let_go, name="wetgate-files", daemon=True).start()
 
     def answer(self, request: Mapping[str, Any], options: JobOptions) -> dict[str, Any]:
         """Make a preview.
 
         Args:
-            request: `frame`, `kind`, `directory` for files, and `free`: files that nobody looks
-                at any more, each with `file`, `nbytes` and the last `generation`.
+            request: `frame`, `kind`, `directory` for files, and `free`: the `file`s that nobody
+                looks at any more.
 
         Raises:
             WetgateError: the job cannot be opened or the frame not made.
@@ -38,12 +52,19 @@ class PreviewDesk:
         kind, directory = request["kind"], Path(request["directory"])
         if kind not in KINDS:
             raise UsageError(f"no preview {kind!r}", expected=", ".join(KINDS))
-        made = self._previewer(request, options, directory).frame(request["frame"], kind)
-        file, offset, nbytes, generation = self._put(made, directory, request.get("free", ()))
+        previewer = self._previewer(request, options, directory)
+        free = [spare["file"] for spare in request.get("free", ())]
+        with ThreadPoolExecutor(1) as beside:
+            # The room is made ready while the frame is computed.
+            ready = beside.submit(self._make_ready, previewer.nbytes(kind), free, directory)
+            made = previewer.frame(request["frame"], kind)
+            ready.result()
+        started = time.perf_counter()
+        file, generation = self._put(made, directory, free)
         return {
             "file": file,
-            "offset": offset,
-            "nbytes": nbytes,
+            "offset": OFFSET,
+            "nbytes": made.pixels.nbytes,
             "shape": list(made.pixels.shape),
             "dtype": "float32",
             "strides": list(made.pixels.strides),
@@ -52,15 +73,20 @@ class PreviewDesk:
             "color_space": made.color_space,
             "notes": list(made.notes),
             "seconds": made.seconds,
+            "write_seconds": time.perf_counter() - started,
         }
 
     def close(self) -> None:
         """Remove every file that is still there."""
+        self._closing.set()
         if self._open is not None:
             self._open[1].close()
-        for file in self._made:
-            with suppress(OSError):
-                os.unlink(file)
+        with self._lock:
+            ready = [self._ready] if self._ready is not None else []
+            for file in [*self._files.values(), *ready]:
+                file.close()
+                with suppress(OSError):
+                    os.unlink(file.path)
 
     def _previewer(
         self, request: Mapping[str, Any], options: JobOptions, directory: Path
@@ -73,20 +99,48 @@ class PreviewDesk:
             self._open = (key, Previewer(options, directory))
         return self._open[1]
 
-    def _put(self, made: Previewed, directory: Path, free: Any) -> tuple[str, int, int, int]:
-        self._made = {file for file in self._made if os.path.exists(file)}
-        for old in free:
-            if old["nbytes"] == made.pixels.nbytes:
-                generation = old["generation"] + 1
-                with suppress(OSError, ValueError):
-                    told = _native.frame_rewrite(old["file"], made.pixels, generation)
-                    return (*told, generation)
-        try:
-            told = _native.frame_make(str(directory), made.pixels, 1)
-        except OSError as error:
-            raise output_error(error, directory) from error
-        self._made.add(told[0])
-        return (*told, 1)
+    def _make_ready(self, nbytes: int, free: Sequence[str], directory: Path) -> None:
+        """See that there is a mapped file for a frame of a size."""
+        with self._lock:
+            spare = any(file in self._files and self._files[file].nbytes == nbytes for file in free)
+            if spare or (self._ready is not None and self._ready.nbytes == nbytes):
+                return
+            if self._ready is not None:
+                self._ready.close()
+                with suppress(OSError):
+                    os.unlink(self._ready.path)
+                self._ready = None
+        made = _new_file(directory, nbytes)
+        with self._lock:
+            self._ready = made
+
+    def _put(self, made: Previewed, directory: Path, free: Sequence[str]) -> tuple[str, int]:
+        nbytes = made.pixels.nbytes
+        with self._lock:
+            fitting = (self._files[f] for f in free if f in self._files and os.path.exists(f))
+            file = next((f for f in fitting if f.nbytes == nbytes), None)
+            if file is None and self._ready is not None and self._ready.nbytes == nbytes:
+                file, self._ready = self._ready, None
+            if file is None:
+                file = _new_file(directory, nbytes)
+            self._files[file.path] = file
+            generation = file.generation + 1
+            file.write(made.pixels, generation)
+        return file.path, generation
+
+    def _let_go(self) -> None:
+        """Give the memory back of files that the service has removed."""
+        while not self._closing.wait(1.0):
+            with self._lock:
+                for path in [path for path in self._files if not os.path.exists(path)]:
+                    self._files.pop(path).close()
+
+
+def _new_file(directory: Path, nbytes: int) -> _native.FrameFile:
+    try:
+        return _native.FrameFile(str(directory), nbytes)
+    except OSError as error:
+        raise output_error(error, directory) from error
 
 
 def _stamps(options: JobOptions) -> list[tuple[int, int] | None]:
