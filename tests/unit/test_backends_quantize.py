@@ -52,6 +52,19 @@ def test_weights_are_integers_per_channel(net: ModelPackage, made: Quantised) ->
         assert scale.shape == (weight.shape[0],)
 
 
+def test_no_rectifier_stands_between_two_roundings(net: ModelPackage, made: Quantised) -> None:
+    kept = [n.op_type for n in onnx.load_model_from_string(net.read("model.onnx")).graph.node]
+    model = onnx.load_model_from_string(made.package.read("model.onnx"))
+    maker = {o: n.op_type for n in model.graph.node for o in n.output}
+    assert "Relu" in kept
+    rectified = [n for n in model.graph.node if n.op_type == "Relu"]
+    assert not [n for n in rectified if maker.get(n.input[0]) == "DequantizeLinear"]
+    # What joins and rearranges sees integers too.
+    other = [n for n in model.graph.node if n.op_type in ("Add", "DepthToSpace")]
+    assert other
+    assert all(maker.get(name) == "DequantizeLinear" for n in other for name in n.input)
+
+
 def test_the_copy_is_close_and_its_card_says_so(net: ModelPackage, made: Quantised) -> None:
     card = made.package.card
     assert (card.name, card.precision, card.task) == (f"{net.card.name}-int8", "int8", "generic")
@@ -108,6 +121,11 @@ def test_convolutions_can_stay_in_float(net: ModelPackage, made: Quantised, tmp_
     held = {t.name for t in model.graph.initializer}
     assert [name in held for name in inputs] == [True, *[False] * 4, True]
     assert kept.psnr > made.psnr
+    maker = {o: n for n in model.graph.node for o in n.output}
+    after = maker["y"]
+    while after.op_type != "Conv":  # nothing behind the last convolution is rounded
+        assert after.op_type not in ("QuantizeLinear", "DequantizeLinear")
+        after = maker[next(name for name in after.input if name in maker)]
 
 
 def test_refusals(net: ModelPackage, made: Quantised, tmp_path: Path) -> None:

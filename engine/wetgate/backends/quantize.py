@@ -27,6 +27,10 @@ from wetgate.weights.library import ModelPackage, write_package
 Keep = Literal["first", "last"]
 METRIC = "PSNR to its own fp32, dB"
 
+_QUANTISED = ("Conv", "ConvTranspose", "Relu", "Add", "DepthToSpace")
+"""A rectifier that is named here is folded into the range of its convolution: values are rounded
+once, not before and after it, and no runtime leaves integers to run it. The same goes for what
+joins or rearranges the results of convolutions."""
 _PATCH = 192
 _MOST = 64
 """Patches of this many px, and at most so many, decide the ranges."""
@@ -176,6 +180,8 @@ def _quantized(data: bytes, name: str, patches: Sequence[Fed], keep_float: Seque
         raise ModelLoadError(f"{name} has no convolutions to quantise")
     places = {"first": 0, "last": -1}
     excluded = [convolutions[places[which]] for which in keep_float]
+    if "last" in keep_float:
+        excluded += _after(model.graph, convolutions[-1])
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         """Hands out the patches, one at a time."""
@@ -195,7 +201,7 @@ def _quantized(data: bytes, name: str, patches: Sequence[Fed], keep_float: Seque
             str(target),
             Reader(),
             quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "ConvTranspose"],
+            op_types_to_quantize=list(_QUANTISED),
             nodes_to_exclude=excluded,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
@@ -203,6 +209,16 @@ def _quantized(data: bytes, name: str, patches: Sequence[Fed], keep_float: Seque
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )
         return _cleaned(target.read_bytes(), name)
+
+
+def _after(graph: Any, name: str) -> list[str]:
+    """Return the names of all nodes that see what a node makes."""
+    seen, found = {o for node in graph.node if node.name == name for o in node.output}, []
+    for node in graph.node:  # in order: no node comes before what it reads
+        if seen.intersection(node.input):
+            seen.update(node.output)
+            found.append(node.name)
+    return found
 
 
 def _cleaned(data: bytes, name: str) -> bytes:
