@@ -19,6 +19,7 @@ from wetgate.backends import Session, apply_net, load_session
 from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import Window
+from wetgate.operators.deartifact import borders
 from wetgate.operators.deartifact.classical import (
     REACH,
     Planes,
@@ -99,8 +100,8 @@ class NetChoice:
 
     @property
     def halo(self) -> int:
-        """Return the px of context that the network, its sight and the guard need."""
-        return self.package.card.halo + _SIGHT + 2 * BLOCK
+        """Return the px of context that the network, its sight, guard and borders need."""
+        return self.package.card.halo + _SIGHT + 2 * BLOCK + borders.HALO
 
 
 def net_planes(window: Window, base: Planes, shrunk: Planes, coding: Coding) -> Planes:

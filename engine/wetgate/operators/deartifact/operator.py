@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from wetgate.model.box import Box
 from wetgate.operators.base import (
     Analysis,
     Footprint,
@@ -24,6 +25,7 @@ from wetgate.operators.base import (
     Window,
 )
 from wetgate.operators.deartifact import classical, net
+from wetgate.operators.deartifact.borders import Evening, even_borders
 from wetgate.operators.deartifact.classical import (
     Planes,
     change_to_pixels,
@@ -206,6 +208,12 @@ class _Restored:
         seen = np.ascontiguousarray(planes[:, rows, columns])
         answer, notes = net.run(self.choice, seen, inner, coding.offset, coding.error)
         bounded, trust = net.corrected(answer, change.shape[0], coding.error, inner)
+        luma = to_planes(window.center[rows, columns])[0] + change[0, rows, columns] + bounded[0]
+        # What the network gives back of detail it gives back of borders, too.
+        evened = even_borders(
+            luma, _corner_in(inner, coding.offset), coding.error, _evening(coding)
+        )
+        bounded[0] += evened if trust is None else evened * trust
         tile_inside = window.tile.within(inner)
         total = change[:, tile[0], tile[1]] + bounded[:, tile_inside[0], tile_inside[1]]
         pixels = source + change_to_pixels(total)
@@ -213,6 +221,15 @@ class _Restored:
             return Judged(pixels, None, (*said, *notes))
         classes = np.where(trust[tile_inside] > 0, Provenance.INFERRED, Provenance.FILTERED)
         return Judged(pixels, classes.astype(np.uint8), (*said, *notes, net.NOTE))
+
+
+def _corner_in(box: Box, offset: tuple[int, int]) -> tuple[int, int]:
+    """Return the first corner of a block in a box, px from its own corner."""
+    return (offset[0] - box.x0) % BLOCK, (offset[1] - box.y0) % BLOCK
+
+
+def _evening(coding: Coding) -> Evening:
+    return strength_for(coding.abrupt, coding.step).evening
 
 
 def classical_change(
