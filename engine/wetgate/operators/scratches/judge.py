@@ -31,14 +31,12 @@ _BACK = 0.5
 _STEEP = 3.5
 COVERS = 0.3
 """Share of the picture under its core that a scratch hides from which on it tore the emulsion."""
-_ADDS = 0.35
-_GROWS = 0.2
+_ADDS, _GROWS = 0.35, 0.2
 _WANDERS = 0.35
 _HIDES = 0.15
 _PRESENT, _ABSENT = 0.94, 25.0
-_CLEAR, _UNEVEN = 3.0, 0.4
-_UNSTEADY = 1.1
-_STEP = 3.0
+_CLEAR, _UNEVEN, _FRAMES = 3.5, 0.4, 4.0
+_UNSTEADY, _STEP = 1.1, 3.0
 
 _Float = NDArray[np.float64]
 
@@ -236,10 +234,13 @@ def judge_candidate(
     score = -1.5
     why = "cannot be told from a line of the picture"
     score += 6.0 * (facts["film"] - 1.5 * facts["picture"]) * min(1.0, votes.told / 2.0)
-    score += 2.0 * min(facts["clear"] - _CLEAR, 1.0)
+    score += 3.0 * min(max(facts["clear"] - _CLEAR, -2.0), 0.5)
+    # Of a few strips anything may look like a line.
+    score -= 0.75 * max(_FRAMES - facts["frames"], 0.0)
     told = min(1.0, votes.told / 2.0)
     # Where nothing moves, it must be seen to add the same to whatever lies below it.
     adds = covers + 2.0 * unsure < _ADDS and facts["present"] > 0.95
+    adds &= facts["frames"] >= _FRAMES
     score += (1.0 - told) * (1.5 if adds else -2.0)
     if facts["picture"] > facts["film"]:
         why = "moves with the picture"
@@ -260,7 +261,7 @@ def judge_candidate(
         score -= _ABSENT * (_PRESENT - facts["present"])
         why = "does not reach over the height of the frame"
     if facts["uneven"] > _UNEVEN:
-        score -= 5.0 * min(facts["uneven"] - _UNEVEN, 1.0)
+        score -= 8.0 * min(facts["uneven"] - _UNEVEN, 1.0)
         why = "comes and goes within a few rows"
     if facts["step"] > 1.0:
         score -= 4.0 + 6.0 * min(facts["step"] - 1.0, 2.0)
