@@ -19,6 +19,8 @@ from wetgate.cli.app import run
 from wetgate.model.box import Box
 from wetgate.render.fixes.lines import FixLine
 from wetgate.render.fixes.restored import open_restored
+from wetgate.service.discovery import Home
+from wetgate.service.local import call_service
 
 pytestmark = pytest.mark.slow
 
@@ -238,6 +240,41 @@ def test_views_scopes_and_verdicts_by_keys(show: Show, browser: Browser) -> None
         "document.querySelector('[data-view=wipe]').getAttribute('aria-pressed') === 'true'"
     )
     assert said(browser) == []
+
+
+def test_a_job_is_watched_from_its_beginning(
+    show: Show, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WETGATE_HOME", str(show.home))
+    home = Home.of_user()
+    asked = {
+        "plate": str(show.plate),
+        "out": str(tmp_path / "out"),
+        "recipe": "denoise",
+        "input_space": "ACEScct",
+        "label": "reel <4>",
+    }
+    told = call_service(home, "POST", "/v1/jobs", asked)
+    assert told is not None
+    job = told["job"]["id"]
+    page = call_service(home, "POST", "/v1/page", {"job": job})
+    assert page is not None
+    browser.go(page["url"])
+    browser.wait("document.querySelector('#number').innerText === '1 / 5'")
+    assert browser.text("#title") == "reel <4>"
+    begun = browser.text("#state") in ("queued", "running")
+    if begun:
+        browser.key("b")  # the scan is there before any frame is
+        settled(browser, "Frame 1, scan")
+        browser.key("b")
+    browser.wait("document.querySelector('#state').innerText === 'done'", 180)
+    settled(browser, "Frame 1, restored")
+    assert "ACEScct" in browser.text("#caption")
+    browser.key("m")
+    browser.wait("document.querySelector('#trouble').innerText.includes('no provenance planes')")
+    frames = [n for n in file_digests(tmp_path / "out") if n.endswith(".dpx")]
+    assert len(frames) == 5
+    assert begun, "the job was over before the page was open; watch a longer one"
 
 
 def test_everything_has_a_name_and_fits(show: Show, browser: Browser) -> None:

@@ -14,6 +14,7 @@ export class Fixes {
     this.at = -1;
     this.judged = [];
     this.moving = false;
+    this.fresh = false;
     this.total = 0;
     this.order = el("order").value;
     el("order").addEventListener("change", () => {
@@ -56,6 +57,7 @@ export class Fixes {
   go(at) {
     if (at < 0 || at >= this.all.length) return;
     this.at = at;
+    this.fresh = false;
     this.mark();
     this.tell();
     this.onGo(this.now);
@@ -68,10 +70,12 @@ export class Fixes {
     if (!await this.send(fix, verdict)) return;
     this.judged.push(fix.id);
     if (this.now === fix && this.at + 1 < this.all.length) this.step(1);
+    this.fresh = true;
   }
 
+  // Right behind a verdict that verdict is meant; else the one on this fix, else the last one.
   async undo() {
-    let fix = this.now && this.now.verdict ? this.now : null;
+    let fix = !this.fresh && this.now && this.now.verdict ? this.now : null;
     while (!fix && this.judged.length) {
       const last = this.judged.pop();
       fix = this.all.find((f) => f.id === last && f.verdict) || null;
