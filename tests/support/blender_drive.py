@@ -210,7 +210,7 @@ def operators():
         plan = client.plan(
             files=SPEC["exr"],
             out=SPEC["cache"] + "/planned",
-            recipe=_maker("recipe_of", "_recipe")(scene.wetgate),
+            recipe=addon("request").recipe_of(scene.wetgate),
             input_space="lin_rec709_scene",
         )
         seen["planned"][",".join(off)] = [name for name, _ in plan["operators"]]
@@ -218,7 +218,7 @@ def operators():
     for row in rows:
         row.use = False
     try:
-        seen["none"] = _maker("recipe_of", "_recipe")(scene.wetgate)
+        seen["none"] = addon("request").recipe_of(scene.wetgate)
     except addon("strips").Unsuitable as error:
         seen["none"] = str(error)
     _settings(scene)
@@ -262,7 +262,7 @@ def fetch():
     work, strip = addon("work"), by_name("EXR")
     source = addon("strips").describe(bpy.context.scene, strip, bpy.context.scene.wetgate)
     left = client.submit(
-        **_maker("job_options", "_options")(source, bpy.context.scene.wetgate, preferences)
+        **addon("request").job_options(source, bpy.context.scene.wetgate, preferences)
     )
     before = [record["id"] for record in client.jobs()]
     _select("EXR")
@@ -511,11 +511,6 @@ def _picture(name, window=0):
 
 
 _TICKS = {"longest": 0.0}
-
-
-def _maker(name, old):
-    request = getattr(addon("work"), "request", None)
-    return getattr(request, name) if request else getattr(addon("work"), old)
 
 
 def _meta_of_selected():
