@@ -259,11 +259,9 @@ def fetch():
     preferences = bpy.context.preferences.addons[MODULE].preferences
     client = addon("prefs").connector(preferences)()
     # A job that another Blender has begun and does not live to see the end of.
-    work, strip = addon("work"), by_name("EXR")
-    source = addon("strips").describe(bpy.context.scene, strip, bpy.context.scene.wetgate)
-    left = client.submit(
-        **addon("request").job_options(source, bpy.context.scene.wetgate, preferences)
-    )
+    settings = bpy.context.scene.wetgate
+    source = addon("strips").describe(bpy.context.scene, by_name("EXR"), settings)
+    left = client.submit(**addon("request").job_options(source, settings, preferences))
     before = [record["id"] for record in client.jobs()]
     _select("EXR")
     _start(fetch=True)
