@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from wetgate.bench import scratch_peers, scratches
+from wetgate.bench import scratch_peers, scratch_plates, scratches
 from wetgate.bench.dirt.clips import FIRST, Plate
 from wetgate.bench.scratches import Case, Seen, table, template, threshold_of
 
@@ -98,3 +98,15 @@ def test_rows_hold_the_goals() -> None:
     assert rows["usual: px without scratches: PSNR lost"].reached is False
     assert rows["twins: false lines per 100 frames"].wetgate == pytest.approx(6.0)
     assert rows["twins: false lines per 100 frames"].reached is False
+
+
+def test_facades_have_upright_edges_all_over() -> None:
+    still, panned = scratch_plates.facades()
+    assert (still.group, panned.group) == ("static", "moving")
+    assert np.abs(np.diff(still.frames, axis=0)).max() < 1e-6
+    assert np.abs(np.diff(panned.frames, axis=0)).max() > 0.01
+    for plate in (still, panned):
+        luma = plate.frames[0].mean(axis=2)
+        edges = np.abs(np.diff(luma, axis=1)) > 0.05
+        # A window of up to 27 px and up to 15 px to the next: two sides, two of the mullion.
+        assert edges.any(axis=0).mean() > 4 / (27 + 15)

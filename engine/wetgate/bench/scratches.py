@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from wetgate.bench.dirt.clips import FIRST, NUMBERS, SEEDS, Plate, plates
 from wetgate.bench.material import data_folder
 from wetgate.bench.scratch_peers import DETECTORS, REPAIRS, Line
+from wetgate.bench.scratch_plates import facades
 from wetgate.bench.streaming import run_streaming
 from wetgate.bench.table import (
     BenchRow,
@@ -57,9 +58,7 @@ KINDS: Mapping[str, ScratchSpec] = {
 }
 REDUCED, LOSS_DB, FALSE_PER_100 = 0.9, 0.05, 1.0
 _QUICK = ("photo, hand-held", "static, one mover")
-_NEAR = 1.5
-_HALF = 0.5
-_FEW_CODES = 4 / 1023
+_NEAR, _HALF, _FEW_CODES = 1.5, 0.5, 4 / 1023
 
 Pixels = NDArray[np.float32]
 Restored = tuple[Mapping[int, Pixels], tuple[Track, ...], float, float]
@@ -106,19 +105,20 @@ class Case:
 def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
     """Measure contrast left, loss on clean columns and recall of faint scratches.
 
-    `quick` takes two generated plates and one seed; published pictures that are not in `data`
-    are skipped and counted.
+    `quick` takes two generated plates and one seed; pictures missing in `data` are counted.
     """
     found, skipped = plates(data_folder(data), _QUICK if quick else None)
+    apart = [] if quick else [(plate, ", facades") for plate in facades()]
     kinds = [k for k in KINDS if not quick or k != "torn emulsion"]
     cases: list[Case] = []
     for seed in SEEDS[:1] if quick else SEEDS[:2]:
-        for plate in found:
+        for plate, group in [*((p, "") for p in found), *apart]:
             twin = _clip(plate, None, seed)
             clean = _restored(twin)
             limits = {name: _scores(find, twin) for name, find in DETECTORS.items()}
             for kind in kinds:
-                cases.append(_case(plate, kind, seed, twin, clean, limits))
+                made = _case(plate, kind, seed, twin, clean, limits)
+                cases.append(replace(made, kind=kind + group))
                 _log.info("CASE %s | %s | %s", plate.name, kind, cases[-1].inside)
     return table(cases, skipped)
 
