@@ -137,7 +137,7 @@ def _least_gaps(here: Looks, there: Looks) -> Float:
 
     gaps = apart(here.x0, here.x1, there.x0, there.x1)
     gaps += apart(here.y0, here.y1, there.y0, there.y1)
-    return gaps.min(axis=1).astype(np.float64)
+    return np.asarray(gaps.min(axis=1), np.float64)
 
 
 def _likeness(here: Looks, there: Looks) -> Float:
