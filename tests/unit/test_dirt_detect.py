@@ -30,7 +30,7 @@ from wetgate.operators.dirt.neighbors import (
     compare,
     judge,
 )
-from wetgate.operators.dirt.net import INPUTS, LIMIT, net_planes
+from wetgate.operators.dirt.net import INPUTS, LIMIT, NetChoice, net_planes, refined
 
 WIDTH, HEIGHT, SIGMA = 176, 144, 0.01
 FACTS = SourceFacts(
@@ -331,3 +331,21 @@ def test_the_network_sees_the_evidence() -> None:
     quiet = np.ones((HEIGHT, WIDTH), bool)
     quiet[loud.y, loud.x] = False
     assert np.all(planes[10][quiet] == -2.0) and LIMIT == 8.0
+
+
+@pytest.mark.parametrize("box", [Box(33, 41, 90, 77), Box(-5, -5, 50, 60), Box(60, 68, 64, 75)])
+def test_the_network_looks_no_farther_than_it_must(box: Box) -> None:
+    frames = still()
+    frames[2] = spot(frames[2], 60, 70, 4, 0.08)
+    stage = Detect(Settings())
+    seen_through = window(frames, 2, stage)
+    seen = evidence(seen_through, dirt_noise(ANALYSIS, FACTS))
+    loud = suspects(seen_through, seen)
+    logit = np.linspace(-7.9, 7.9, loud.y.size)
+    choice = NetChoice("wg-dirt")
+    whole, _ = refined(choice, seen_through, seen, loud, logit)
+    part, _ = refined(choice, seen_through, seen, loud, logit, within=box)
+    inside = (loud.y >= box.y0) & (loud.y < box.y1) & (loud.x >= box.x0) & (loud.x < box.x1)
+    assert inside.any() and not inside.all() and np.abs(whole - logit).max() > 0.1
+    assert np.array_equal(part[inside], whole[inside])
+    assert np.array_equal(part[~inside], logit[~inside])

@@ -111,7 +111,8 @@ class Detect:
             logit = classical(found)
             by = "classical" if self.nets is None else "network"
             if self.nets is not None:
-                logit, notes = refined(self.nets, window, seen, found, logit)
+                near = window.tile.grown(_GROWN)  # what is shown instead reaches so far
+                logit, notes = refined(self.nets, window, seen, found, logit, within=near)
             confidence = np.zeros(window.center.shape[:2], np.float32)
             confidence[found.y, found.x] = rounded(settled(found, logit, by))
             planes[..., SPIKE] = seen.mid

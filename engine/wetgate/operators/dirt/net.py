@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.backends import Session, apply_net, load_session
+from wetgate.model.box import Box
 from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import Window
 from wetgate.operators.dirt.confidence import PIXEL_FEATURES, Suspects
 from wetgate.operators.dirt.features import STEPS, Evidence, Plane, around
-from wetgate.weights import ModelPackage, find_model
+from wetgate.weights import ModelCard, ModelPackage, find_model
 
 SHIPPED = "wg-dirt"
 INPUTS = (
@@ -111,17 +112,38 @@ def refined(
     seen: Evidence,
     found: Suspects,
     logit: NDArray[np.float64],
+    *,
+    within: Box | None = None,
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return the corrected logit of every suspect, and notes for the report."""
+    """Return the corrected logit of every suspect, and notes for the report.
+
+    Args:
+        within: px of the full frame whose suspects count; those outside keep their logit. None
+            for all. What the network makes of a suspect does not depend on it.
+    """
     session = choice.session()
     notes = (*session.notes, *([str(session.choice)] if session.choice.fell_back else []))
     if found.y.size == 0:
         return logit, notes
-    planes = net_planes(seen, found, logit)
-    origin = window.region.y0, window.region.x0
-    change = apply_net(session, planes, origin=origin)[0]
+    region = window.region
+    seen_by = region if within is None else _around(within, session.card).intersect(region)
+    rows, columns = seen_by.within(region)
+    planes = np.ascontiguousarray(net_planes(seen, found, logit)[:, rows, columns])
+    change = np.zeros(seen.luma.shape, np.float32)
+    change[rows, columns] = apply_net(session, planes, origin=(seen_by.y0, seen_by.x0))[0]
+    if within is not None:
+        inside = within.intersect(region).within(region)
+        kept = np.zeros_like(change)
+        kept[inside] = change[inside]
+        change = kept
     bounded = np.clip(change[found.y, found.x], -LIMIT, LIMIT).astype(np.float64)
     return np.clip(logit, QUIET, -QUIET) + bounded, notes
+
+
+def _around(box: Box, card: ModelCard) -> Box:
+    """Return a box with the network's halo, on the grid of its strides: nothing is padded."""
+    m, wide = card.size_multiple, box.grown(card.halo)
+    return Box(wide.x0 // m * m, wide.y0 // m * m, -(-wide.x1 // m) * m, -(-wide.y1 // m) * m)
 
 
 def _compressed(values: Plane) -> Plane:
