@@ -158,7 +158,7 @@ class Client(_Closing):
         while time.time() < until:
             try:
                 return self.hello()
-            except ServiceGone:
+            except (ServiceGone, Impostor):  # the new one may not have said yet who it is
                 if process.poll() not in (None, 0, 2):
                     break
                 time.sleep(0.05)

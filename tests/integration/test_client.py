@@ -172,3 +172,19 @@ def test_a_call_after_a_restart_finds_the_new_service(plate: Path) -> None:
         service.stop()
         service.restart()
         assert client.probe(plate=str(plate))["frames"] == 4
+
+
+def test_starting_after_a_kill_is_never_taken_for_an_impostor() -> None:
+    """The discovery file of the dead one must not lead to the socket of the next."""
+    with running("--idle", "0") as service:
+        sockets = [service.discovery.socket]
+        for _ in range(2):
+            service.kill()
+            client = client_module.Client(home=str(service.home), executable=str(WETGATE))
+            pid = client.connect(wait=60)["pid"]
+            sockets.append(service.discovery.socket)
+            os.kill(pid, 9)
+            client.close()
+        assert len(set(sockets)) == 3
+        service.restart()
+        assert len(list((service.home / "run").glob("*.sock"))) == 1

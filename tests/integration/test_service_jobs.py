@@ -30,7 +30,7 @@ schema = "wetgate.recipe/1"
 [[steps]]
 operator = "denoise"
 [steps.params]
-step = 8
+step = 6
 net = "none"
 """
 """Something that changes pixels and is soon done."""
@@ -133,7 +133,7 @@ def test_a_plate_is_probed_and_planned(client: Any, plate: Path, tmp_path: Path)
 def test_a_recipe_as_a_document_renders_as_its_name(
     client: Any, plate: Path, work: dict[str, Any], by_command_line: Path, tmp_path: Path
 ) -> None:
-    steps = [{"operator": "denoise", "params": {"step": 8, "net": "none"}}]
+    steps = [{"operator": "denoise", "params": {"step": 6, "net": "none"}}]
     document = {"schema": "wetgate.recipe/1", "steps": steps}
     asked = {**work, "recipe": document, "frames": "1004"}
     record = ended(client, client.submit(plate=str(plate), out=str(tmp_path / "out"), **asked))

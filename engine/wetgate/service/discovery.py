@@ -99,8 +99,12 @@ class Home:
         return self.root / f"service-{user_name()}.json"
 
     def socket_path(self) -> Path:
-        """Return where the Unix socket goes: a private directory, in a place with a short name."""
-        path = self.root / "run" / "service.sock"
+        """Return where the Unix socket goes: a private directory, in a place with a short name.
+
+        Every run has a name of its own, so that the discovery file of a dead service never leads
+        to the socket of the next one, which would not know its token.
+        """
+        path = self.root / "run" / f"{secrets.token_hex(4)}.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
         return Path(tempfile.mkdtemp(prefix=_SHORT)) / "service.sock"

@@ -167,18 +167,24 @@ class Server:
         self.ready.set()
 
     def _bind_unix(self) -> socket.socket:
-        before = read_discovery(self.service.home.discovery)
-        if before is not None and before.socket is not None:
-            remove_socket(Path(before.socket))  # of a dead service: the lock says that none lives
+        self._remove_leftovers()
         path = self.service.home.socket_path()
-        with suppress(FileNotFoundError):
-            path.unlink()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(str(path))
         os.chmod(path, 0o600)
         sock.listen(_BACKLOG)
         self.socket_path = path
         return sock
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed service has left; the lock says that none lives."""
+        home = self.service.home
+        before = read_discovery(home.discovery)
+        if before is not None and before.socket is not None:
+            remove_socket(Path(before.socket))
+        for path in (home.discovery, *(home.root / "run").glob("*.sock")):
+            with suppress(FileNotFoundError):
+                path.unlink()
 
     def _bind_tcp(self, port: int) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
