@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
-import importlib.util
-import json
 import os
 import random
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,6 +23,7 @@ import numpy as np
 from wetgate import _native
 from wetgate.bench.plates import SPACE, write_plate
 from wetgate.bench.service_attacks import ATTACKS, call_as_other_user, hostile_message
+from wetgate.bench.service_process import ServiceProcess, wait_for
 from wetgate.bench.table import (
     BenchRow,
     BenchTable,
@@ -47,7 +43,6 @@ _MEMORY = Path("/dev/shm")
 _UHD = (2160, 3840, 4)
 _TRANSPORT_GOAL = 5.0
 _ROUND_TRIP_GOAL = 20.0
-_START_SECONDS = 60.0
 _FREE_SECONDS = 10.0
 
 
@@ -67,7 +62,7 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
             "generated UHD RGBA, 1 frame": _write_rgba(uhd),
             "generated 96x64, 2 frames": write_plate(small, range(1, 3), 96, 64),
         }
-        with _Service(folder / "home", "--jobs", "2") as service:
+        with ServiceProcess(folder / "home", "--jobs", "2") as service:
             rows.extend(_bridge_rows(folder, repeats=7 if quick else 21))
             rows.append(_transport_row(service, uhd, repeats=7 if quick else 21))
             rows.append(_round_trip_row(service, calls=200 if quick else 2000))
@@ -83,65 +78,6 @@ def run(*, quick: bool = False, data: Path | None = None) -> BenchTable:
         versions=package_versions(("wetgate", "starlette", "uvicorn", "h11", "numpy")),
         machine=machine_facts(),
     )
-
-
-class _Service:
-    """A service in a process of its own; ended when left."""
-
-    def __init__(self, home: Path, *words: str) -> None:
-        self.home = home
-        self.module = _client_module()
-        self._words = words
-
-    def __enter__(self) -> _Service:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "wetgate.cli", "serve", "--idle", "0", *self._words],
-            env={**os.environ, "WETGATE_HOME": str(self.home)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        _wait(lambda: any(self.home.glob("service-*.json")), _START_SECONDS)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(60)
-
-    def client(self) -> Any:
-        """Return a connected client."""
-        client = self.module.Client(home=str(self.home), timeout=30.0)
-        client.connect(start=False)
-        return client
-
-    @property
-    def discovery(self) -> dict[str, Any]:
-        """What the discovery file says."""
-        found: dict[str, Any] = json.loads(next(self.home.glob("service-*.json")).read_text())
-        return found
-
-    @contextlib.contextmanager
-    def connection(self) -> Iterator[socket.socket]:
-        """Give a raw connection."""
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(10)
-            sock.connect(self.discovery["socket"])
-            yield sock
-
-    def alive(self) -> bool:
-        """Whether it runs and answers."""
-        return self.process.poll() is None and self.client().status()["pid"] == self.process.pid
-
-
-def _client_module() -> ModuleType:
-    packaged = Path(str(importlib.resources.files("wetgate"))) / "plugins"
-    for folder in (packaged, Path(__file__).resolve().parents[3] / "plugins"):
-        file = folder / "_client" / "wetgate_client.py"
-        spec = importlib.util.spec_from_file_location("wetgate_client", file)
-        if file.is_file() and spec is not None and spec.loader is not None:
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-    raise ServiceError("the installation has no host client", remedy="reinstall wetgate")
 
 
 def _frame() -> tuple[Any, Any]:
@@ -237,7 +173,7 @@ def _bridge_rows(folder: Path, *, repeats: int) -> list[BenchRow]:
         os.unlink(kept.path)
 
 
-def _transport_row(service: _Service, plate: Path, *, repeats: int) -> BenchRow:
+def _transport_row(service: ServiceProcess, plate: Path, *, repeats: int) -> BenchRow:
     """Ask for a frame, map it and copy every sample out; the engine's own seconds do not count."""
     client = service.client()
     taken: list[float] = []
@@ -262,7 +198,7 @@ def _transport_row(service: _Service, plate: Path, *, repeats: int) -> BenchRow:
     )
 
 
-def _round_trip_row(service: _Service, *, calls: int) -> BenchRow:
+def _round_trip_row(service: ServiceProcess, *, calls: int) -> BenchRow:
     client = service.client()
     spent = []
     for _ in range(calls):
@@ -291,14 +227,14 @@ with wetgate_client.Client(home=sys.argv[2], timeout=30.0) as client:
 """
 
 
-def _child(service: _Service, code: str, *words: str) -> subprocess.Popen[str]:
+def _child(service: ServiceProcess, code: str, *words: str) -> subprocess.Popen[str]:
     folder = str(Path(str(service.module.__file__)).parent)
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", code, folder, str(service.home), *words]
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
 
-def _clients_row(service: _Service, *, clients: int, calls: int) -> BenchRow:
+def _clients_row(service: ServiceProcess, *, clients: int, calls: int) -> BenchRow:
     children = [
         _child(service, _CALLER, str(service.process.pid), str(calls)) for _ in range(clients)
     ]
@@ -321,7 +257,7 @@ def _clients_row(service: _Service, *, clients: int, calls: int) -> BenchRow:
     )
 
 
-def _soak_rows(service: _Service, plate: Path, folder: Path, *, jobs: int) -> list[BenchRow]:
+def _soak_rows(service: ServiceProcess, plate: Path, folder: Path, *, jobs: int) -> list[BenchRow]:
     """Run many jobs through one service; what it holds must be as before."""
     client = service.client()
     asked = {"plate": str(plate), "recipe": "identity", "input_space": SPACE, "frames": "1"}
@@ -332,7 +268,7 @@ def _soak_rows(service: _Service, plate: Path, folder: Path, *, jobs: int) -> li
     for record in records:
         client.forget(record["id"])
         shutil.rmtree(folder / f"o{records.index(record)}", ignore_errors=True)
-    _wait(lambda: client.status()["fds"] <= before["fds"], _FREE_SECONDS, must=False)
+    wait_for(lambda: client.status()["fds"] <= before["fds"], _FREE_SECONDS, must=False)
     after = client.status()
     rows = [
         BenchRow(
@@ -363,7 +299,7 @@ def _soak_rows(service: _Service, plate: Path, folder: Path, *, jobs: int) -> li
     return rows
 
 
-def _shared(service: _Service) -> int:
+def _shared(service: ServiceProcess) -> int:
     """Count the preview files of a service."""
     places = [_MEMORY, service.home / "preview"]
     named = f"wetgate-*-{service.process.pid}-*"
@@ -383,7 +319,7 @@ input()
 """
 
 
-def _hosts_row(service: _Service, plate: Path, *, hosts: int) -> BenchRow:
+def _hosts_row(service: ServiceProcess, plate: Path, *, hosts: int) -> BenchRow:
     """Kill hosts that look at previews, and wait until their memory is free."""
     spent = []
     for _ in range(hosts):
@@ -395,7 +331,7 @@ def _hosts_row(service: _Service, plate: Path, *, hosts: int) -> BenchRow:
         host.send_signal(signal.SIGKILL)
         started = time.monotonic()
         host.communicate()
-        _wait(partial(_all_gone, paths), 30.0, must=False)
+        wait_for(partial(_all_gone, paths), 30.0, must=False)
         spent.append(time.monotonic() - started)
     late = sum(seconds > _FREE_SECONDS for seconds in spent)
     return BenchRow(
@@ -412,7 +348,7 @@ def _all_gone(paths: Sequence[Path]) -> bool:
     return not any(path.exists() for path in paths)
 
 
-def _fuzz_row(service: _Service, *, messages: int) -> BenchRow:
+def _fuzz_row(service: ServiceProcess, *, messages: int) -> BenchRow:
     """Send bytes that are nearly, hardly or not at all a message."""
     rng = random.Random(11)
     token, sent = service.discovery["token"], 0
@@ -438,7 +374,7 @@ def _fuzz_row(service: _Service, *, messages: int) -> BenchRow:
     )
 
 
-def _attack_rows(service: _Service) -> list[BenchRow]:
+def _attack_rows(service: ServiceProcess) -> list[BenchRow]:
     rows = []
     for name, attack in ATTACKS.items():
         tried, successes = attack(service.discovery)
@@ -460,13 +396,3 @@ def _attack_row(name: str, tried: int, successes: int) -> BenchRow:
         reached=successes == 0,
         unit="successes",
     )
-
-
-def _wait(true: Callable[[], object], seconds: float, *, must: bool = True) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            if must:
-                raise ServiceError(f"the service did not come up within {seconds:g} s")
-            return
-        time.sleep(0.02)
