@@ -135,6 +135,8 @@ def _read_rest(
         told[mine] &= enough
         normal[~enough] = np.eye(3)
         taps[mine] = np.einsum("nkl,nlw->nkw", np.linalg.inv(normal), weighed)[:, :2]
+    size = np.abs(own) + 1e-12
+    size /= size.sum(axis=1, keepdims=True)
     offsets = np.array((0, *aside, *(-a for a in aside)))
     parts = wide[index[..., None], take[..., None] + offsets]
     values = per_strip(np.matmul(taps, parts), strips)
@@ -145,7 +147,7 @@ def _read_rest(
         moved=values[:, 1, 0],
         beside=values[:, 0, 1:],
         sides=values[:, 1, 1:],
-        level=per_strip((own * band.shown[index, take]).sum(axis=1) / own.sum(axis=1), strips),
+        level=per_strip((size * band.shown[index, take]).sum(axis=1), strips),
         steps=np.zeros((len(values), len(offsets))),
     )
 
