@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -375,8 +376,15 @@ def test_an_output_from_elsewhere_is_adopted_and_rendered_again(
     assert pictures(by_command_line) == before
 
 
-def test_an_idle_service_ends(tmp_path: Path) -> None:
-    with running("--idle", "0.02") as service:
+@pytest.mark.parametrize("how", ["idle", "terminated", "interrupted"])
+def test_a_service_that_ends_leaves_nothing(how: str) -> None:
+    with running("--idle", "0.02" if how == "idle" else "0") as service:
+        shared = f"*/wetgate-*-{service.process.pid}-*"
+        places = (Path("/dev/shm").parent, service.home)
+        assert any(list(place.glob(shared)) for place in places)
+        if how != "idle":
+            service.process.send_signal(signal.SIGTERM if how == "terminated" else signal.SIGINT)
         assert service.process.wait(20) == 0
         assert not list(service.home.glob("service-*.json"))
         assert not list((service.home / "run").glob("*.sock"))
+        assert not any(list(place.glob(shared)) for place in places)

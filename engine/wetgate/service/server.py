@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 from asyncio.base_events import Server as Listener
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,15 @@ class GuardedProtocol(H11Protocol):
             self._head = None
 
 
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to us: it would raise them again before anything is cleaned up."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing."""
+        yield
+
+
 class Server:
     """Runs a service until it is told to stop.
 
@@ -115,7 +126,7 @@ class Server:
             timeout_keep_alive=30,
             timeout_graceful_shutdown=3,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config)
         service.stop_server = self.stop
         service.open_page = self.open_port
 
@@ -128,6 +139,7 @@ class Server:
         """Listen, answer, and clean up at the end."""
         sockets = [self._bind_tcp(self._port) if self._tcp else self._bind_unix()]
         tidy = asyncio.ensure_future(self.service.tidy())
+        self._listen_to_signals()
         try:
             self._write_discovery()
             starting = asyncio.ensure_future(self._announce())
@@ -160,6 +172,15 @@ class Server:
             self._write_discovery()
         assert self.port is not None
         return self.port
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self.stop)
+            except (NotImplementedError, RuntimeError):  # Windows, or not the main thread
+                with suppress(ValueError):
+                    signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.stop))
 
     async def _announce(self) -> None:
         while not self._server.started and not self._server.should_exit:
