@@ -487,9 +487,12 @@ class TestRoots:
         out.mkdir()
         job = client.submit(plate=str(plate), out=str(out), recipe="identity")
         over = threading.Event()
+        swaps = 0
 
         def swap() -> None:
-            while not over.is_set():
+            nonlocal swaps
+            while swaps < 1000 or not over.is_set():
+                swaps += 1
                 os.rename(out, aside)
                 os.symlink(outside, out)
                 time.sleep(0.0005)

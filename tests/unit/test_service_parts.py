@@ -188,6 +188,18 @@ class TestJobStore:
             2 if made[j.record.id] in unfinished else 1 for j in again
         ]
 
+    def test_the_oldest_of_very_many_are_forgotten(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = JobStore(home.jobs)
+        made = [store.add(label=str(i), options={}, client="", directory="") for i in range(6)]
+        for job in made:
+            job.enter("queued" if job is made[0] else "done")
+        monkeypatch.setattr("wetgate.service.jobs._MOST_KEPT", 4)
+        kept = {job.record.label for job in JobStore(home.jobs)}
+        assert kept == {"0", "3", "4", "5"}
+        assert len(list(home.jobs.iterdir())) == 4
+
     def test_damaged_records_and_strangers_are_left_out(self, home: Home) -> None:
         store = JobStore(home.jobs)
         job = store.add(label="", options={}, client="", directory="")

@@ -23,6 +23,8 @@ State = Literal["queued", "running", "cancelling", "cancelled", "done", "failed"
 OVER: frozenset[str] = frozenset({"cancelled", "done", "failed", "interrupted"})
 HEARTBEAT_SECONDS = 1.0
 _LINES_AT_ONCE = 1000
+_MOST_KEPT = 500
+"""Records that a new service takes over; the oldest of jobs that have ended are forgotten."""
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
@@ -171,11 +173,12 @@ class JobStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.jobs: dict[str, Job] = {}
-        for path in sorted(folder.iterdir()):
-            job = _load(path)
-            if job is not None:
-                self.jobs[job.record.id] = job
+        found = [job for path in folder.iterdir() if (job := _load(path)) is not None]
+        found.sort(key=lambda job: job.record.created)
+        self.jobs = {job.record.id: job for job in found}
+        over = [job for job in self.jobs.values() if job.record.state in OVER]
+        for job in over[: max(0, len(self.jobs) - _MOST_KEPT)]:
+            self.forget(job)
         for job in self.jobs.values():
             if job.record.state not in OVER:
                 job.record.eta, job.record.stage = None, ""
