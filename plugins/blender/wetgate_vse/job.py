@@ -89,12 +89,11 @@ class Status:
     @property
     def line(self):
         """Return in a few words what is going on."""
-        words = self.stage
-        if self.stage == WORDS["running"] and 0 < self.total <= self.done:
-            words = "Checking and reporting"
+        finishing = self.stage == WORDS["running"] and 0 < self.total <= self.done
+        words = "Checking and reporting" if finishing else self.stage
         if len(self.tasks) > 1:
             words = f"{self.current + 1}/{len(self.tasks)}  {words}"
-        if self.total:
+        if self.total and not finishing:
             words += f"  {self.done}/{self.total}"
         if self.eta is not None and self.eta >= 1:
             words += f", {seconds_text(self.eta)} left"

@@ -187,10 +187,12 @@ def redraw(context_windows):
 
 
 def progress(layout, value, text):
-    """Draw a bar of progress, 0 to 1, with a text; a plain line before Blender 4.0."""
+    """Draw a bar of progress, 0 to 1, with a text; before Blender 4.0 the text stands above."""
     if hasattr(layout, "progress"):
         layout.progress(factor=value, text=text)
         return
-    row = layout.row()
-    row.enabled = False
-    row.prop(bpy.context.window_manager, "wetgate_progress", text=text, slider=True)
+    column = layout.column(align=True)
+    column.label(text=text)
+    bar = column.row()
+    bar.enabled = False
+    bar.prop(bpy.context.window_manager, "wetgate_progress", text="", slider=True)
