@@ -18,7 +18,7 @@ from typing import Any
 
 from wetgate import _native
 from wetgate.io.atomic import output_error
-from wetgate.model.errors import UsageError
+from wetgate.model.errors import UsageError, WetgateError
 from wetgate.render.options import JobOptions
 from wetgate.render.preview import Previewed, Previewer
 
@@ -57,8 +57,15 @@ class PreviewDesk:
         with ThreadPoolExecutor(1) as beside:
             # The room is made ready while the frame is computed.
             ready = beside.submit(self._make_ready, previewer.nbytes(kind), free, directory)
-            made = previewer.frame(request["frame"], kind)
-            ready.result()
+            try:
+                made = previewer.frame(request["frame"], kind)
+                ready.result()
+            except BaseException:
+                with suppress(WetgateError):
+                    ready.result()
+                with self._lock:
+                    self._drop_ready()
+                raise
         started = time.perf_counter()
         file, generation = self._put(made, directory, free)
         return {
@@ -82,11 +89,9 @@ class PreviewDesk:
         if self._open is not None:
             self._open[1].close()
         with self._lock:
-            ready = [self._ready] if self._ready is not None else []
-            for file in [*self._files.values(), *ready]:
-                file.close()
-                with suppress(OSError):
-                    os.unlink(file.path)
+            self._drop_ready()
+            for file in self._files.values():
+                _remove(file)
 
     def _previewer(
         self, request: Mapping[str, Any], options: JobOptions, directory: Path
@@ -102,14 +107,8 @@ class PreviewDesk:
     def _make_ready(self, nbytes: int, free: Sequence[str], directory: Path) -> None:
         """See that there is a mapped file for a frame of a size."""
         with self._lock:
-            spare = any(file in self._files and self._files[file].nbytes == nbytes for file in free)
-            if spare or (self._ready is not None and self._ready.nbytes == nbytes):
+            if any(file in self._files and self._files[file].nbytes == nbytes for file in free):
                 return
-            if self._ready is not None:
-                self._ready.close()
-                with suppress(OSError):
-                    os.unlink(self._ready.path)
-                self._ready = None
         made = _new_file(directory, nbytes)
         with self._lock:
             self._ready = made
@@ -126,7 +125,14 @@ class PreviewDesk:
             self._files[file.path] = file
             generation = file.generation + 1
             file.write(made.pixels, generation)
+            self._drop_ready()
         return file.path, generation
+
+    def _drop_ready(self) -> None:
+        """Remove the room that was made and not used: the frame was of another size."""
+        if self._ready is not None:
+            _remove(self._ready)
+            self._ready = None
 
     def _let_go(self) -> None:
         """Give the memory back of files that the service has removed."""
@@ -134,6 +140,12 @@ class PreviewDesk:
             with self._lock:
                 for path in [path for path in self._files if not os.path.exists(path)]:
                     self._files.pop(path).close()
+
+
+def _remove(file: _native.FrameFile) -> None:
+    file.close()
+    with suppress(OSError):
+        os.unlink(file.path)
 
 
 def _new_file(directory: Path, nbytes: int) -> _native.FrameFile:
