@@ -91,9 +91,10 @@ struct FlowField {
     int width, height, scale;  // one sample covers scale x scale px of the frame
 };
 
-// Warp `in` onto the center; `ok` is 0 where the flow leaves the frame or the allowed reach.
-WIDE void warp(const float* in, int stride, Rect region, Rect frame, int origin_x, int origin_y,
-               FlowField flow, float reach, float* out, float* ok) {
+// Warp `planes` planes of `size` samples onto the center; `ok` is 0 where the flow leaves the frame
+// or the allowed reach. Where a pixel comes from is found once for all planes.
+WIDE void warp(const float* in, int planes, std::size_t size, int stride, Rect region, Rect frame,
+               int origin_x, int origin_y, FlowField flow, float reach, float* out, float* ok) {
     const float inv = 1.f / float(flow.scale);
     for (int y = frame.y0; y < frame.y1; ++y) {
         const float v = (float(y + origin_y) + 0.5f) * inv - 0.5f;
@@ -121,23 +122,27 @@ WIDE void warp(const float* in, int stride, Rect region, Rect frame, int origin_
                                 ty >= float(frame.y0) && ty <= float(frame.y1 - 1);
             ok[o] = inside ? 1.f : 0.f;
             if (!inside) {
-                out[o] = in[o];
+                for (int k = 0; k < planes; ++k) out[size * k + o] = in[size * k + o];
                 continue;
             }
             const float fx = std::floor(tx), fy = std::floor(ty);
             float wx[4], wy[4];
             cubic(tx - fx, wx);
             cubic(ty - fy, wy);
-            float sum = 0.f;
-            for (int j = 0; j < 4; ++j) {
-                const int yy = std::clamp(int(fy) + j - 1, region.y0, region.y1 - 1);
-                const float* p = in + std::ptrdiff_t(yy) * stride;
-                float s = 0.f;
-                for (int i = 0; i < 4; ++i)
-                    s += wx[i] * p[std::clamp(int(fx) + i - 1, region.x0, region.x1 - 1)];
-                sum += wy[j] * s;
+            int xx[4];
+            for (int i = 0; i < 4; ++i)
+                xx[i] = std::clamp(int(fx) + i - 1, region.x0, region.x1 - 1);
+            for (int k = 0; k < planes; ++k) {
+                float sum = 0.f;
+                for (int j = 0; j < 4; ++j) {
+                    const int yy = std::clamp(int(fy) + j - 1, region.y0, region.y1 - 1);
+                    const float* p = in + size * k + std::ptrdiff_t(yy) * stride;
+                    float s = 0.f;
+                    for (int i = 0; i < 4; ++i) s += wx[i] * p[xx[i]];
+                    sum += wy[j] * s;
+                }
+                out[size * k + o] = sum;
             }
-            out[o] = sum;
         }
     }
 }
@@ -231,23 +236,20 @@ Array fuse(const std::vector<py::object>& planes, const std::vector<py::object>&
     {
         py::gil_scoped_release release;
         const std::size_t size = std::size_t(h) * w;
-        std::vector<float> warped(size), ok(size), low(size), center_low(size), error(size), share(size),
+        std::vector<float> warped(size * channels), ok(size), low(size), center_low(size), error(size), share(size),
             weight(size, 1.f), row(w);
         std::copy(c, c + size * channels, o);
         binomial(c, center_low.data(), row.data(), w, r);
         for (const Source& s : sources) {
             // Luma, the first plane, decides for all.
-            warp(s.planes, w, region, r, origin[0], origin[1], s.flow, reach, warped.data(), ok.data());
+            warp(s.planes, channels, size, w, region, r, origin[0], origin[1], s.flow, reach, warped.data(),
+                 ok.data());
             binomial(warped.data(), low.data(), row.data(), w, r);
             square_difference(center_low.data(), low.data(), error.data(), w, r);
             box_mean(error.data(), low.data(), row.data(), w, r);
             trust(ok.data(), low.data(), floor_error, share.data(), weight.data(), w, r);
-            accumulate(warped.data(), share.data(), o, w, r);
-            for (int k = 1; k < channels; ++k) {
-                warp(s.planes + size * k, w, region, r, origin[0], origin[1], s.flow, reach, warped.data(),
-                     ok.data());
-                accumulate(warped.data(), share.data(), o + size * k, w, r);
-            }
+            for (int k = 0; k < channels; ++k)
+                accumulate(warped.data() + size * k, share.data(), o + size * k, w, r);
         }
         for (int k = 0; k < channels; ++k)
             for (std::size_t i = 0; i < size; ++i) o[size * k + i] /= weight[i];
@@ -273,8 +275,7 @@ py::tuple warp_planes(Array planes, Flow flow, std::array<int, 4> frame, std::ar
         const std::size_t size = std::size_t(h) * w;
         std::copy(in, in + size * channels, o);
         std::fill(seen, seen + size, 0.f);
-        for (int k = 0; k < channels; ++k)
-            warp(in + size * k, w, region, r, origin[0], origin[1], field, reach, o + size * k, seen);
+        warp(in, channels, size, w, region, r, origin[0], origin[1], field, reach, o, seen);
     }
     return py::make_tuple(out, ok);
 }
