@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import shutil
-import time
 import zlib
 
 import bpy
@@ -35,7 +34,6 @@ BUILT_IN = (
 START_SECONDS = 60.0
 """A machine that is busy with other work takes its time to start a program."""
 
-SETTLE_SECONDS = 5.0
 FILE = "FILE"
 ANSWER = {"version": None, "words": ""}
 """What the engine has said when it was asked last."""
@@ -136,17 +134,8 @@ def connector(prefs):
 
     def connect():
         client = wetgate_client.Client(executable=path)
-        until = time.time() + SETTLE_SECONDS
-        while True:
-            try:
-                client.connect(start=True, wait=START_SECONDS)
-                return client
-            except wetgate_client.Impostor:
-                # An engine that has just been started after the death of another may listen
-                # before it has said by which token it is known.
-                if time.time() > until:
-                    raise
-                time.sleep(0.2)
+        client.connect(start=True, wait=START_SECONDS)
+        return client
 
     return connect
 
