@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -269,12 +270,11 @@ class TestImpostors:
     """Something else listens where the discovery file points."""
 
     @pytest.fixture
-    def home(self, tmp_path: Path) -> Home:
-        import tempfile
-
-        home = Home(Path(tempfile.mkdtemp(prefix="wg")))
-        home.prepare()
-        return home
+    def home(self) -> Iterator[Home]:
+        with tempfile.TemporaryDirectory(prefix="wg") as folder:
+            home = Home(Path(folder))
+            home.prepare()
+            yield home
 
     def listen(self, home: Home, answer: bytes) -> list[bytes]:
         """Answer every call with the same bytes; return what was heard, growing."""
