@@ -9,11 +9,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from wetgate import __version__
 from wetgate.model.errors import BadRequest, NoSuchJob, ServiceError, WetgateError, WrongState
+from wetgate.service.answer import Answer
 from wetgate.service.discovery import API
 from wetgate.service.jobs import OVER, Job
 from wetgate.service.protocol import (
@@ -43,7 +44,7 @@ async def hello(service: Service, request: Request) -> Response:
     import os
 
     proof = server_proof(service.token, request.query_params.get("nonce", ""))
-    return JSONResponse(
+    return Answer(
         {
             "service": "wetgate",
             "version": __version__,
@@ -56,38 +57,38 @@ async def hello(service: Service, request: Request) -> Response:
 
 async def status(service: Service, _request: Request) -> Response:
     """Say how the service is doing."""
-    return JSONResponse(service.status())
+    return Answer(service.status())
 
 
 async def recipes(service: Service, _request: Request) -> Response:
     """List the built-in recipes."""
-    return JSONResponse((await service.recipes())["recipes"])
+    return Answer((await service.recipes())["recipes"])
 
 
 async def probe(service: Service, request: Request) -> Response:
     """Say what a plate is."""
-    return JSONResponse(await service.probe(parse_message(ProbeRequest, await request.body())))
+    return Answer(await service.probe(parse_message(ProbeRequest, await request.body())))
 
 
 async def plan(service: Service, request: Request) -> Response:
     """Say what a job would do and need."""
-    return JSONResponse(await service.plan(parse_message(JobRequest, await request.body())))
+    return Answer(await service.plan(parse_message(JobRequest, await request.body())))
 
 
 async def submit(service: Service, request: Request) -> Response:
     """Take a job."""
     job = await service.submit(parse_message(JobRequest, await request.body()))
-    return JSONResponse({"job": job.record.public()}, 201)
+    return Answer({"job": job.record.public()}, 201)
 
 
 async def list_jobs(service: Service, _request: Request) -> Response:
     """List all jobs, the oldest first."""
-    return JSONResponse({"jobs": service.records()})
+    return Answer({"jobs": service.records()})
 
 
 async def show_job(service: Service, request: Request) -> Response:
     """Show one job."""
-    return JSONResponse({"job": _job(service, request).record.public()})
+    return Answer({"job": _job(service, request).record.public()})
 
 
 async def forget(service: Service, request: Request) -> Response:
@@ -96,19 +97,19 @@ async def forget(service: Service, request: Request) -> Response:
     if job.record.state not in OVER:
         raise WrongState(f"the job is {job.record.state}", expected="one that has ended")
     service.store.forget(job)
-    return JSONResponse({"forgotten": job.record.id})
+    return Answer({"forgotten": job.record.id})
 
 
 async def cancel(service: Service, request: Request) -> Response:
     """Stop a job after the frames in work; once more to stop it at once."""
-    return JSONResponse({"job": service.cancel(request.path_params["id"])})
+    return Answer({"job": service.cancel(request.path_params["id"])})
 
 
 async def resume(service: Service, request: Request) -> Response:
     """Go on with a job that did not come to its end."""
     job = _job(service, request)
     service.runner.resume(job)
-    return JSONResponse({"job": job.record.public()})
+    return Answer({"job": job.record.public()})
 
 
 async def events(service: Service, request: Request) -> Response:
@@ -139,7 +140,7 @@ async def results(service: Service, request: Request) -> Response:
     import asyncio
 
     record = _job(service, request).record
-    return JSONResponse(await asyncio.to_thread(results_of, record))
+    return Answer(await asyncio.to_thread(results_of, record))
 
 
 async def thumbnail(service: Service, request: Request) -> Response:
@@ -151,19 +152,19 @@ async def thumbnail(service: Service, request: Request) -> Response:
 
 async def preview(service: Service, request: Request) -> Response:
     """Make one frame of a job, now, and tell where it can be mapped."""
-    return JSONResponse(await service.preview(parse_message(PreviewRequest, await request.body())))
+    return Answer(await service.preview(parse_message(PreviewRequest, await request.body())))
 
 
 async def release(service: Service, request: Request) -> Response:
     """Take a preview back that is looked at no more."""
     service.segments.release(parse_message(ReleaseRequest, await request.body()).file)
-    return JSONResponse({"released": True})
+    return Answer({"released": True})
 
 
 async def adopt(service: Service, request: Request) -> Response:
     """List an output that was rendered elsewhere."""
     job = await service.adopt(parse_message(AdoptRequest, await request.body()))
-    return JSONResponse({"job": job.record.public()}, 201)
+    return Answer({"job": job.record.public()}, 201)
 
 
 async def page(service: Service, request: Request) -> Response:
@@ -171,14 +172,14 @@ async def page(service: Service, request: Request) -> Response:
     job = parse_message(PageRequest, await request.body()).job
     if job is not None:
         service.store.get(job)
-    return JSONResponse({"url": await service.page_url(job)})
+    return Answer({"url": await service.page_url(job)})
 
 
 async def shutdown(service: Service, _request: Request) -> Response:
     """End the service; jobs stop after the frames in work and can be resumed."""
     service.stopping.set()
     service.stop_server()
-    return JSONResponse({"stopping": True})
+    return Answer({"stopping": True})
 
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
@@ -248,16 +249,16 @@ def _number(request: Request, name: str, default: int | None = None) -> int:
 
 async def _told(_request: Request, error: Exception) -> Response:
     assert isinstance(error, WetgateError)
-    return JSONResponse(error_body(error), status_of(error))
+    return Answer(error_body(error), status_of(error))
 
 
 async def _not_found(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     refused = NoSuchJob("no such call") if error.status_code == 404 else BadRequest(error.detail)
-    return JSONResponse(error_body(refused), error.status_code)
+    return Answer(error_body(refused), error.status_code)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
     bug = ServiceError(f"a fault of the service: {type(error).__name__}", remedy="see service.log")
-    return JSONResponse(error_body(bug), INTERNAL)
+    return Answer(error_body(bug), INTERNAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ _STATUS: tuple[tuple[type[WetgateError], int], ...] = (
     (WetgateError, 422),
 )
 INTERNAL = 500
+_DEEPEST = 32
+"""Most brackets in one another; a recipe has five."""
 
 PATHS = ("plate", "out", "matte", "holdout", "defects", "decisions")
 """Fields that name a place on disk, each by an absolute path; `files` is a list of such."""
@@ -137,11 +140,15 @@ def parse_message(model: type[_M], body: bytes) -> _M:
     """Read a request.
 
     Raises:
-        BadRequest: not JSON, an unknown field, a wrong type, a path that is not absolute.
+        BadRequest: not JSON, an unknown field, a wrong type, a path that is not absolute, a
+            number that is not finite, or too many brackets in one another.
     """
     try:
-        document = json.loads(body or b"{}", parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        document = json.loads(body or b"{}", parse_constant=_no_constant, parse_float=_finite)
+        _check_depth(document)
+    except RecursionError:
+        raise BadRequest(f"the message is not JSON: nested deeper than {_DEEPEST}") from None
+    except ValueError as error:
         raise BadRequest(f"the message is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise BadRequest("the message is not a JSON object")
@@ -177,6 +184,28 @@ def check_path(name: str, value: str) -> None:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    """Read a number; one that overflows could be written into no answer again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is out of range")
+    return number
+
+
+def _check_depth(document: object) -> None:
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, (dict, list))
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {_DEEPEST}")
 
 
 class ToldError(WetgateError):

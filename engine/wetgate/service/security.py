@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from wetgate.model.errors import ApiVersion, BadRequest, MessageTooLarge, NotAllowed, WetgateError
+from wetgate.service.answer import Answer
 from wetgate.service.discovery import API
 from wetgate.service.protocol import error_body, status_of
 
@@ -266,7 +267,7 @@ def _refusal(scope: Scope, error: WetgateError) -> Response:
     headers = {"connection": "close"}
     if scope["method"] == "HEAD":
         return Response(status_code=status_of(error), headers=headers)
-    return JSONResponse(error_body(error), status_of(error), headers)
+    return Answer(error_body(error), status_of(error), headers)
 
 
 def own_host(scope: Scope) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from wetgate.model.errors import BadRequest, NotAllowed, WetgateError, WrongState
 from wetgate.render.fixes.verdicts import DECISIONS
 from wetgate.render.reporting.html import base_style, fill_template
+from wetgate.service.answer import Answer as JsonAnswer
 from wetgate.service.protocol import error_body, status_of
 from wetgate.service.security import COOKIE
 from wetgate.service.state import Service
@@ -189,7 +190,7 @@ def _route(path: str, answer: Answer, method: str = "GET") -> Route:
         try:
             return await answer(request)
         except WetgateError as error:
-            return JSONResponse(error_body(error), status_of(error), headers=HEADERS)
+            return JsonAnswer(error_body(error), status_of(error), headers=HEADERS)
 
     return Route(path, told, methods=[method], name=getattr(answer, "__name__", None))
 
@@ -230,8 +231,8 @@ def _number(asked: Mapping[str, str], name: str, kind: Callable[[str], Any]) -> 
         raise BadRequest(f"{name} is {text[:40]!r}", expected="a number") from error
 
 
-def _json(value: object) -> JSONResponse:
-    return JSONResponse(value, headers=HEADERS)
+def _json(value: object) -> JsonAnswer:
+    return JsonAnswer(value, headers=HEADERS)
 
 
 def _asset(name: str) -> str:
