@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.holes import CLEAN, HOLE, SIGMA, defect_of, frame, place_of, stained
+from wetgate.model.box import Box
 from wetgate.operators.base import Pixels, Provenance
 from wetgate.operators.dirt.candidates import (
     DIRTY,
@@ -122,6 +124,34 @@ def test_expected_errors_are_means_of_the_rim_by_distance() -> None:
     assert laid.agreeing == pytest.approx(1.0) and (laid.chosen == 0).all()
     alone = lay(place, [(1, replace(candidate, left=np.full_like(left, 20.0)))])
     assert (alone.chosen == NOBODY).all(), "it fits nowhere and nobody speaks for it"
+
+
+def test_a_large_hole_is_not_laid_against_all_of_its_rim_at_once() -> None:
+    """That takes 8 bytes for each pixel of the hole and each of the rim, several times over."""
+    rng = np.random.default_rng(4)
+    hole = Box(16, 16, 144, 144)
+    here = rng.uniform(0.2, 0.8, (160, 160, 3)).astype(np.float32)
+    place = place_of(here, hole)
+    size = place.y.size
+    shown = Candidate(
+        way=Way(shift=(1.0, 0.0)),
+        offset=np.zeros(3, np.float32),
+        error=1.0,
+        values=here[place.y, place.x],
+        behind=np.zeros(size, np.bool_),
+        left=rng.uniform(1.0, 3.0, judged_rim(place)[0].size).astype(np.float32),
+    )
+    tracemalloc.start()
+    try:
+        laid = lay(place, [(1, shown)])
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 40e6, f"{most / 1e6:.0f} MB for a hole of {size} px"
+    y, x = judged_rim(place)
+    for i in (0, 1023, 1024, size - 1):
+        weight = ((place.y[i] - y) ** 2 + (place.x[i] - x) ** 2 + 4.0) ** -2.0
+        assert laid.expected[i] == pytest.approx(np.average(shown.left, weights=weight), rel=1e-6)
 
 
 def test_frames_speak_for_each_other_once_and_not_for_themselves() -> None:

@@ -30,6 +30,8 @@ _PASSES = 1.5  # px a frame by which another thing moves differently
 _BEFORE, _SEEN_BY = 0.5, 1.5
 _TOGETHER = 1.5
 _ROUNDS = 4
+_AT_ONCE = 1024
+"""Pixels of a hole that are laid against its whole rim at a time: 4 MB an array of float64."""
 
 _Float = NDArray[np.float64]
 
@@ -133,16 +135,22 @@ class _Plane:
 def _rim_errors(place: Place, candidates: Sequence[Candidate]) -> _Float:
     """Return `(candidate, pixel)` mean squares that the rim near each pixel is left with."""
     rim_y, rim_x = judged_rim(place)
-    apart = (place.y[:, None] - rim_y) ** 2 + (place.x[:, None] - rim_x) ** 2
-    weight = 1.0 / (apart.astype(np.float64) + 4.0) ** 2
     left = np.stack([c.left for c in candidates]).astype(np.float64)
     known = np.isfinite(left)
-    # No BLAS here: its last bits depend on how many threads it takes.
-    total = np.einsum("cr,pr->cp", np.where(known, np.minimum(left, _FAR_OFF), 0.0), weight)
-    counted = np.einsum("cr,pr->cp", known.astype(np.float64), weight)
-    # Where a neighbor shows little of the rim nearby, that little is not worth much.
-    lacking = weight.sum(axis=1) - counted
-    return np.asarray((total + lacking * np.sqrt(_FAR_OFF)) / weight.sum(axis=1))
+    bounded = np.where(known, np.minimum(left, _FAR_OFF), 0.0)
+    counts = known.astype(np.float64)
+    errors = np.empty((len(candidates), place.y.size))
+    for start in range(0, place.y.size, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        apart = (place.y[part, None] - rim_y) ** 2 + (place.x[part, None] - rim_x) ** 2
+        weight = 1.0 / (apart.astype(np.float64) + 4.0) ** 2
+        # No BLAS here: its last bits depend on how many threads it takes.
+        total = np.einsum("cr,pr->cp", bounded, weight)
+        counted = np.einsum("cr,pr->cp", counts, weight)
+        # Where a neighbor shows little of the rim nearby, that little is not worth much.
+        lacking = weight.sum(axis=1) - counted
+        errors[:, part] = (total + lacking * np.sqrt(_FAR_OFF)) / weight.sum(axis=1)
+    return errors
 
 
 def _votes(
