@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.holes import (
@@ -76,6 +78,24 @@ def test_pixels_dirty_in_one_frame_come_from_another() -> None:
     assert isinstance(made, Repaired)
     assert made.main == best and len(np.unique(made.steps)) == 2
     assert np.array_equal(made.steps == best, ~behind)
+
+
+def test_an_offset_is_told_wherever_any_pixel_got_one() -> None:
+    """Or a record would promise bare samples of the neighbors where there are others."""
+    here = frame(0, 0, 1)
+    place = place_of(here)
+    candidates = around(here)
+    best, second = ranked(place, {k: c for k, c in candidates.items() if c is not None})[0][:2]
+    bare, other = candidates[best], candidates[second]
+    assert bare is not None and other is not None and not bare.offset.any()
+    behind = place.x < HOLE.x0 + 2
+    light = np.full(3, 2 * SIGMA, np.float32)
+    candidates[best] = replace(bare, error=0.5, behind=behind)
+    candidates[second] = replace(other, error=0.6, offset=light, values=other.values + light)
+    made = repair(place, defect_of(place, stained(here)), candidates)
+    assert isinstance(made, Repaired)
+    assert made.main == best and set(np.unique(made.steps).tolist()) == {best, second}
+    assert made.facts["rim offset"] == pytest.approx(float((light / place.sigma).max()), abs=1e-4)
 
 
 def test_what_nobody_shows_stays_and_says_why() -> None:

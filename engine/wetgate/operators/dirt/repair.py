@@ -293,7 +293,11 @@ def _told_of(
     first = max(range(len(sources)), key=lambda i: (counts[i], -i))
     main, candidate = sources[first]
     facts["sources"] = float(np.count_nonzero(counts))
-    facts["rim offset"] = round(float(np.abs(candidate.offset / place.sigma).max()), 4)
+    # The largest of all that has pixels: where it is 0 every one of them is a bare sample.
+    offsets = [
+        np.abs(c.offset / place.sigma) for (_, c), n in zip(sources, counts, strict=True) if n
+    ]
+    facts["rim offset"] = round(float(np.max(offsets)), 4)
     return _Origins(steps=steps, shifts=shifts, main=main, way=candidate.way)
 
 
