@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from wetgate.backends import Session
+from wetgate.backends import Session, load_session
 from wetgate.model.box import Box
 from wetgate.operators.base import Provenance, SourceFacts
 from wetgate.operators.deartifact import net as deartifact_net
+from wetgate.operators.denoise import net as denoise_net
 from wetgate.operators.denoise.net import (
     BLOCK,
     LIMIT,
@@ -161,7 +162,9 @@ def _loud_inside(
 ) -> NDArray[np.float32]:
     """A network that asks for more than noise can explain inside the box."""
     change = np.full_like(sigma, 0.3) * sigma
-    loud = REFUSED.intersect(region)
+    turned = region.x0 + region.x1 < 0
+    box = Box(-REFUSED.x1, -REFUSED.y1, -REFUSED.x0, -REFUSED.y0) if turned else REFUSED
+    loud = box.intersect(region)
     if not loud.is_empty:
         change[loud.within(region)] *= 6
     return change
@@ -209,6 +212,31 @@ def test_a_pixel_fused_from_what_a_network_made_is_not_called_classical(
     shot = {n: _picture() + _noise(n) for n in range(3, 8)}
     done = judge_operator(_operator(tmp_path), shot, 5, facts=_facts())
     assert NOTE in done.notes and done.classes is None
+
+
+def test_a_lone_frame_turned_by_half_a_circle_gives_the_result_turned(tmp_path: Path) -> None:
+    """The mean over both is the same, though the network alone answers otherwise to either."""
+    package = make_package(
+        tmp_path, name="s", planes_in=SPATIAL_PLANES, task="denoise", kind="unet", unshuffle=2,
+        gain=0.3,
+    )  # fmt: skip
+    session = load_session(package, backend="onnx")
+    size = 64  # whole cells of the network's strides, so that the turned frame has the same grid
+    base, sigma = _picture(size) + 0.2 * _noise(6, size), np.full((size, size, 3), SIGMA)
+    region = Box.of_size(size, size)
+
+    def mean(turned: bool) -> NDArray[np.float32]:
+        way = np.s_[::-1, ::-1] if turned else np.s_[:, :]
+        seen, level = base[way], sigma.astype(np.float32)
+        planes = spatial_planes(seen, seen + _noise(7, size)[way], level, flatness=1.0)
+        once = denoise_net._run(session, planes, region, level)
+        return np.asarray((once + denoise_net._run_turned(session, planes, region, level)) / 2)[way]
+
+    apart = np.abs(mean(True) - mean(False)).max()
+    planes = spatial_planes(base, base, sigma.astype(np.float32), flatness=1.0)
+    once = denoise_net._run(session, planes, region, sigma.astype(np.float32))
+    other = denoise_net._run_turned(session, planes, region, sigma.astype(np.float32))
+    assert apart < 1e-6 < 1e-4 < np.abs(once - other).max()
 
 
 def test_planes_are_finite_and_small_on_hdr() -> None:
