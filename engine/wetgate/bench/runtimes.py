@@ -251,6 +251,10 @@ class _Cut(SessionBase):
         return self._inner.run(planes)
 
 
+_MEMORY = 8 << 30
+"""For the engine: a network of four strides holds all planes of a frame with wide halos."""
+
+
 def engine_row(
     package: ModelPackage, folder: Path, *, size: tuple[int, int], frames: int, repeats: int
 ) -> BenchRow:
@@ -268,6 +272,7 @@ def engine_row(
                 plate=folder / "engine",
                 out=folder / f"out{next(turns)}",
                 recipe=Recipe(name="net", steps=(Step(operator="net"),), input_space=SPACE),
+                memory=_MEMORY,
                 threads=1,
             ),
             make=lambda _name, _params: operator,
