@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.service import Running, running
+from support.plates import write_plate
+from support.service import Running, running, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a Unix socket")
 
@@ -19,6 +23,14 @@ JOB = b'{"plate":"/none/a.%04d.exr","out":"/none/out",'
 def service() -> Iterator[Running]:
     with running() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shot") / "plate"
+    return write_plate(
+        folder, range(1001, 1009), width=128, height=96, suffix="exr", sample_type="half"
+    )
 
 
 def asked(service: Running, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
@@ -53,3 +65,38 @@ def test_names_of_any_bytes_are_repeated(service: Running) -> None:
     assert answer["job"]["label"] == "\udcff <b>"
     listed = asked(service, "GET", "/v1/jobs")[1]["jobs"]
     assert [(job["label"], job["client"]) for job in listed] == [("\udcff <b>", "\ud800")]
+
+
+def test_a_second_service_leaves_the_jobs_of_the_first_alone(plate: Path, tmp_path: Path) -> None:
+    with running() as service:
+        client = service.client()
+        work = {"plate": str(plate), "out": str(tmp_path / "out"), "input_space": "ACES2065-1"}
+        job = client.submit(recipe="denoise", **work)
+        wait_until(lambda: client.job(job["id"])["state"] == "running", seconds=30)
+        second = subprocess.run(
+            [sys.executable, "-m", "wetgate.cli", "serve"],
+            env={**os.environ, "WETGATE_HOME": str(service.home)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode == 2 and "a service runs already" in second.stderr
+        client.cancel(job["id"])
+        states = [e["state"] for e in client.events(job["id"]) if e["event"] == "state"]
+        assert states in (
+            ["queued", "running", "cancelling", "cancelled"],
+            ["queued", "running", "cancelling", "done"],
+        )
+
+
+@pytest.mark.parametrize("owner", [-1, 0, 10**30])
+def test_an_owner_that_no_process_can_be_owns_nothing(
+    service: Running, plate: Path, tmp_path: Path, owner: int
+) -> None:
+    what = {"plate": str(plate), "out": str(tmp_path / "out"), "input_space": "ACES2065-1"}
+    body = json.dumps({**what, "recipe": "identity", "frame": 1001, "owner_pid": owner})
+    status, told = asked(service, "POST", "/v1/preview", body.encode())
+    assert status == 200, told
+    given_back = json.dumps({"file": told["file"]}).encode()
+    assert asked(service, "POST", "/v1/preview/release", given_back) == (200, {"released": True})

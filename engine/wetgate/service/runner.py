@@ -48,6 +48,7 @@ class Runner:
         self._limit = limit
         self._roots = tuple(roots)
         self._running: dict[str, tuple[asyncio.Task[None], Process | None]] = {}
+        self._submitted: set[str] = set()
         self._stopping = False
 
     @property
@@ -59,6 +60,7 @@ class Runner:
         """Queue a job."""
         job.record.stage = "waiting"
         job.enter("queued")
+        self._submitted.add(job.record.id)
         self._start_next()
 
     def resume(self, job: Job, *, decisions: str | None = None) -> None:
@@ -92,6 +94,7 @@ class Runner:
         """
         state = job.record.state
         if state == "queued":
+            self._submitted.discard(job.record.id)
             job.record.ended, job.record.stage = time.time(), ""
             job.enter("cancelled")
         elif state == "running":
@@ -126,7 +129,9 @@ class Runner:
         for job in self._store:
             if len(self._running) >= self._limit:
                 return
-            if job.record.state == "queued" and job.record.id not in self._running:
+            # A job that is still being made is in the store as well.
+            if job.record.state == "queued" and job.record.id in self._submitted:
+                self._submitted.discard(job.record.id)
                 task = asyncio.ensure_future(self._run(job))
                 self._running[job.record.id] = (task, None)
 
@@ -154,18 +159,23 @@ class Runner:
             env=environment(self._roots, str(job.folder)),
             **apart(),
         )
-        self._running[record.id] = (self._running[record.id][0], process)
-        record.started, record.stage = time.time(), "planning"
-        record.pid, record.pid_started = process.pid, started_at(process.pid)
-        job.note("wetgate restore " + " ".join(record.argv))
-        job.enter("running")
         last = _Last()
         try:
+            if record.state != "queued":
+                return  # cancelled while the process was started
+            self._running[record.id] = (self._running[record.id][0], process)
+            record.started, record.stage = time.time(), "planning"
+            record.pid, record.pid_started = process.pid, started_at(process.pid)
+            job.note("wetgate restore " + " ".join(record.argv))
+            job.enter("running")
+            if self._stopping:
+                _close_input(process)  # `close` did not see it yet
             await asyncio.gather(_read_events(process, job, last), _read_log(process, job, last))
             code = await process.wait()
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
             _close_input(process)
         self._finish(job, code, last)
 
@@ -289,7 +299,7 @@ def started_at(pid: int) -> float | None:
     """Return when a process started, seconds since the epoch; None when it does not run."""
     try:
         return psutil.Process(pid).create_time()
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # of a number that no process can have
         return None
 
 

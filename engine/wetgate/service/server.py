@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wetgate import __version__
 from wetgate.service.app import make_app
-from wetgate.service.discovery import Discovery, OnlyOne, read_discovery, remove_socket
+from wetgate.service.discovery import Discovery, read_discovery, remove_socket
 from wetgate.service.security import peer_uid
 from wetgate.service.state import Service
 
@@ -109,7 +109,6 @@ class Server:
         self.port: int | None = None
         self.socket_path: Path | None = None
         self.ready = asyncio.Event()
-        self._only = OnlyOne(service.home)
         self._listeners: list[Listener] = []
         config = uvicorn.Config(
             make_app(service, _page_routes(service)),
@@ -155,7 +154,7 @@ class Server:
             await tidy
             if self.socket_path is not None:
                 remove_socket(self.socket_path)
-            self._only.release()
+            self.service.only.release()
 
     async def open_port(self) -> int:
         """Turn on the loopback port, if it is not on, and return it."""

@@ -8,8 +8,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,9 +17,10 @@ from urllib.parse import urlencode
 import psutil
 
 from wetgate import __version__
+from wetgate.io.atomic import output_error
 from wetgate.model.errors import NotAllowed, WetgateError
 from wetgate.service.arguments import named_plate, resolve_out, restore_arguments
-from wetgate.service.discovery import Home, new_token
+from wetgate.service.discovery import Home, OnlyOne, new_token
 from wetgate.service.jobs import Job, JobStore
 from wetgate.service.preview import Segments
 from wetgate.service.protocol import (
@@ -49,10 +50,14 @@ class Service:
     """The service of one user.
 
     Attributes:
-        home: where its files are. token: its secret. roots: what requests may speak of.
+        home: where its files are. only: the right to be its service. token: its secret.
+        roots: what requests may speak of.
         store: the jobs. runner: what runs them. pages: who may see the review page.
         open_page: turns on the loopback port and returns it; set by the server.
         stopping: set when the service ends.
+
+    Raises:
+        ServiceError: another process is the service of that home.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Service:
         idle_seconds: float | None = IDLE_SECONDS,
     ) -> None:
         self.home = home
+        # Before the jobs are read: to a second service those that run would look unfinished.
+        self.only = OnlyOne(home)
         self.token = new_token()
         self.roots = Roots(roots)
         self.store = JobStore(home.jobs)
@@ -150,21 +157,32 @@ class Service:
     async def submit(self, request: JobRequest) -> Job:
         """Take a job and queue it."""
         options = request.model_dump(exclude_defaults=True)
-        job = self.store.add(
-            label=request.label or str(request.recipe)[:80],
-            options=options,
-            client=request.client,
-            directory=request.out or "",
-        )
-        try:
+        with self._making() as made:
+            job = self.store.add(
+                label=request.label or str(request.recipe)[:80],
+                options=options,
+                client=request.client,
+                directory=request.out or "",
+            )
+            made.append(job)
             job.record.argv = await asyncio.to_thread(
                 restore_arguments, request, self.roots, job.folder / "recipe.toml"
             )
-        except BaseException:
-            self.store.forget(job)
-            raise
-        self.runner.submit(job)
+            self.runner.submit(job)
         return job
+
+    @contextmanager
+    def _making(self) -> Iterator[list[Job]]:
+        """Take back the jobs that are put into the list, when one cannot be made."""
+        made: list[Job] = []
+        try:
+            yield made
+        except BaseException as error:
+            for job in made:
+                self.store.forget(job)
+            if isinstance(error, OSError):
+                raise output_error(error, error.filename or self.home.jobs) from error
+            raise
 
     async def adopt(self, request: AdoptRequest) -> Job:
         """List an output that was rendered elsewhere as a job that is done."""
@@ -176,24 +194,26 @@ class Service:
             return known
         facts = await asyncio.to_thread(adopted_job, directory)
         again = JobRequest.model_validate(facts)
-        job = self.store.add(
-            label=request.label or again.label, options=facts, client="", directory=directory
-        )
-        try:
-            job.record.argv = await asyncio.to_thread(
-                restore_arguments, again, self.roots, job.folder / "recipe.toml"
+        with self._making() as made:
+            job = self.store.add(
+                label=request.label or again.label, options=facts, client="", directory=directory
             )
-        except (WetgateError, OSError) as error:
-            # The scan may have gone; the output can be looked at without it.
-            job.note(f"cannot be rendered again: {error}")
-        found = await asyncio.to_thread(results_of, job.record)
-        job.record.done = job.record.total = len(found["frames"])
-        job.record.frames = again.frames or ""
-        job.record.pattern = Path(again.out or "").name
-        job.record.fraction, job.record.ended = 1.0, time.time()
-        report = Path(directory) / "report.html"
-        job.record.report = str(report) if report.is_file() else None
-        job.enter("done")
+            made.append(job)
+            try:
+                job.record.argv = await asyncio.to_thread(
+                    restore_arguments, again, self.roots, job.folder / "recipe.toml"
+                )
+            except (WetgateError, OSError) as error:
+                # The scan may have gone; the output can be looked at without it.
+                job.note(f"cannot be rendered again: {error}")
+            found = await asyncio.to_thread(results_of, job.record)
+            job.record.done = job.record.total = len(found["frames"])
+            job.record.frames = again.frames or ""
+            job.record.pattern = Path(again.out or "").name
+            job.record.fraction, job.record.ended = 1.0, time.time()
+            report = Path(directory) / "report.html"
+            job.record.report = str(report) if report.is_file() else None
+            job.enter("done")
         return job
 
     def records(self) -> list[dict[str, Any]]:
