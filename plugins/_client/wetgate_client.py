@@ -125,7 +125,7 @@ def _is_closed(sock):
         return True
 
 
-class _Closing(object):
+class _Closing:
     def __enter__(self):
         return self
 
@@ -142,7 +142,7 @@ class Client(_Closing):
     """
 
     def __init__(self, home=None, executable=None, timeout=5.0, name="client"):
-        self.home = home or default_home()
+        self.home = os.path.abspath(home or default_home())  # the engine starts elsewhere
         self.executable, self.timeout, self.name = executable, timeout, name
         self._found = self._connection = None
 
@@ -172,13 +172,13 @@ class Client(_Closing):
             raise NotFoundExecutable("%s is not a program; check the settings" % path)
         environment = clean_environment()
         environment["WETGATE_HOME"] = self.home
+        folder = os.path.expanduser("~")
         options = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x208}
         for stream in ("stdin", "stdout", "stderr"):
             options[stream] = subprocess.DEVNULL
+        options["cwd"] = folder if os.path.isdir(folder) else os.path.dirname(path)
         try:
-            return subprocess.Popen(
-                [path, "serve"], env=environment, cwd=os.path.expanduser("~"), **options
-            )
+            return subprocess.Popen([path, "serve"], env=environment, **options)
         except OSError as error:
             raise NotFoundExecutable("%s cannot be run: %s" % (path, error))
 
@@ -202,7 +202,7 @@ class Client(_Closing):
         first, last = said["api"]
         if not first <= API <= last:
             connection.close()
-            what = "update the add-on" if API < first else "update wetgate"
+            what = "update the add-on" if first > API else "update wetgate"
             spoken = "it speaks version %d of the protocol, the engine %d to %d"
             raise ApiVersion("ApiVersion", what + ": " + spoken % (API, first, last))
         self._found, self._connection = found, connection
@@ -217,12 +217,12 @@ class Client(_Closing):
                     raise Impostor("%s can be written or read by others" % path)
             with open(path, encoding="utf-8") as file:
                 found = json.load(file)
-            if found["schema"] != _SCHEMA or not isinstance(found["token"], str):
-                raise ValueError(path)
-            if not found["socket"] and not found["port"]:
+            ways = [(found["socket"] or "", str), (found["port"] or 0, int)]
+            sound = all(isinstance(value, kind) for value, kind in ways) and any(w for w, _ in ways)
+            if found["schema"] != _SCHEMA or not found["token"].isascii() or not sound:
                 raise ValueError(path)
             return found
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise ServiceGone("no wetgate service runs")
 
     def _open(self, found, timeout):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.plates import write_plate
-from support.service import Running, running, wait_until
+from support.service import Running, client_module, running, wait_until
+from wetgate.service.discovery import Home, read_discovery
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses a Unix socket")
 
@@ -100,3 +104,90 @@ def test_an_owner_that_no_process_can_be_owns_nothing(
     assert status == 200, told
     given_back = json.dumps({"file": told["file"]}).encode()
     assert asked(service, "POST", "/v1/preview/release", given_back) == (200, {"released": True})
+
+
+def refusal_of_serve(home: Path, *words: str, **environment: str) -> str:
+    """What `wetgate serve` says instead of serving: one line, with exit code 2."""
+    tried = subprocess.run(
+        [sys.executable, "-m", "wetgate.cli", "serve", *words],
+        env={**os.environ, "WETGATE_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert tried.returncode == 2 and tried.stderr.count("\n") == 1, tried.stderr
+    return tried.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = refusal_of_serve(tmp_path / "home", "--tcp", f"--port={port}")
+    assert f"port {port} " in said and "--port" in said
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = refusal_of_serve(tmp_path / "file" / "home")
+    assert str(tmp_path / "file" / "home") in said and "WETGATE_HOME" in said
+
+
+def test_a_socket_is_found_a_place_though_home_and_temporary_directory_are_long(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    text = "from wetgate.service.discovery import Home; print(Home.of_user().socket_path())"
+    said = subprocess.run(
+        [sys.executable, "-c", text],
+        env={**os.environ, "WETGATE_HOME": str(folder), "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    path = Path(said.stdout.strip())
+    path.parent.rmdir()
+    assert len(os.fsencode(path)) <= 100
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"socket": 5}, {"port": "80"}, {"token": "\xfc"}, {"token": 5}], ids=str
+)
+def test_a_damaged_discovery_file_is_no_service(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    facts = {"pid": 1, "started": 1.0, "socket": None, "port": 1, "token": "00", "version": "0"}
+    home = Home(tmp_path)
+    home.discovery.touch(0o600)
+    document = {"schema": "wetgate.service/1", **facts, "executable": "", "api": [1, 1], **wrong}
+    home.discovery.write_text(json.dumps(document))
+    assert read_discovery(home.discovery) is None
+    with pytest.raises(client_module.ServiceGone):
+        client_module.Client(home=str(tmp_path)).hello()
+
+
+def test_a_client_of_a_relative_home_without_a_home_of_its_own_starts_its_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "wetgate"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m wetgate.cli "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/none")
+    with tempfile.TemporaryDirectory(prefix="wg") as home:
+        client = client_module.Client(home=os.path.relpath(home), executable=str(program))
+        assert client.connect()["service"] == "wetgate"
+        found = read_discovery(Home(Path(home)).discovery)
+        client.shutdown()
+        assert found is not None
+        wait_until(lambda: not psutil.pid_exists(found.pid) or is_zombie(found.pid), seconds=30)
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

@@ -21,6 +21,8 @@ API = (1, 1)
 """First and last version of the protocol that is spoken."""
 
 _SHORT = "wetgate-run-"
+_SHORT_NAME = 40
+"""Room for the rest of a socket's path below the temporary directory."""
 _MAX_SOCKET_PATH = 100
 """`sun_path` holds 108 bytes on Linux and 104 on macOS, its end mark included."""
 
@@ -41,11 +43,18 @@ def private_directory(path: Path) -> Path:
     """Make a directory that only this user can enter, or see that it is one.
 
     Raises:
-        ServiceError: it is a link, no directory, or somebody else's.
+        ServiceError: it is a link, no directory, or somebody else's; it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.mkdir(path, 0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+    except OSError as error:
+        raise ServiceError(
+            f"cannot be made: {error.strerror}",
+            path=path,
+            remedy="free space there, or set WETGATE_HOME to a directory of your own",
+        ) from error
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise ServiceError("not a directory", path=path, remedy="remove it or set WETGATE_HOME")
@@ -103,11 +112,23 @@ class Home:
 
         Every run has a name of its own, so that the discovery file of a dead service never leads
         to the socket of the next one, which would not know its token.
+
+        Raises:
+            ServiceError: there is no such place.
         """
         path = self.root / "run" / f"{secrets.token_hex(4)}.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
-        return Path(tempfile.mkdtemp(prefix=_SHORT)) / "service.sock"
+        for place in (tempfile.gettempdir(), "/tmp"):
+            if len(os.fsencode(place)) > _MAX_SOCKET_PATH - _SHORT_NAME:
+                continue
+            with suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix=_SHORT, dir=place)) / "service.sock"
+        raise ServiceError(
+            "the names of the home and of the temporary directory are too long for a socket",
+            path=self.root,
+            remedy="set a shorter WETGATE_HOME or TMPDIR, or pass --tcp",
+        )
 
     def prepare(self) -> None:
         """Make the directories, private to this user.
@@ -164,9 +185,21 @@ def read_discovery(path: Path) -> Discovery | None:
         document = json.loads(path.read_text("utf-8"))
         if document.pop("schema") != SCHEMA:
             return None
-        return Discovery(**{**document, "api": tuple(document["api"])})
+        found = Discovery(**{**document, "api": tuple(document["api"])})
+        return found if _is_sound(found) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _is_sound(found: Discovery) -> bool:
+    """Whether the facts of a file can be used, whoever wrote it."""
+    ways = ((found.socket, str), (found.port, int))
+    return (
+        isinstance(found.pid, int)
+        and isinstance(found.token, str)
+        and found.token.isascii()
+        and all(value is None or isinstance(value, kind) for value, kind in ways)
+    )
 
 
 def new_token() -> str:

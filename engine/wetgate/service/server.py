@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wetgate import __version__
+from wetgate.model.errors import ServiceError
 from wetgate.service.app import make_app
 from wetgate.service.discovery import Discovery, read_discovery, remove_socket
 from wetgate.service.security import peer_uid
@@ -135,8 +136,17 @@ class Server:
         self._server.should_exit = True
 
     async def run(self) -> None:
-        """Listen, answer, and clean up at the end."""
-        sockets = [self._bind_tcp(self._port) if self._tcp else self._bind_unix()]
+        """Listen, answer, and clean up at the end.
+
+        Raises:
+            ServiceError: nobody can listen there.
+        """
+        try:
+            sockets = [self._bind_tcp(self._port) if self._tcp else self._bind_unix()]
+        except BaseException:
+            await self.service.close()
+            self.service.only.release()
+            raise
         tidy = asyncio.ensure_future(self.service.tidy())
         self._listen_to_signals()
         try:
@@ -210,8 +220,15 @@ class Server:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if sys.platform == "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        sock.bind(("127.0.0.1", port))
-        sock.listen(_BACKLOG)
+        try:
+            sock.bind(("127.0.0.1", port))
+            sock.listen(_BACKLOG)
+        except OSError as error:
+            sock.close()
+            raise ServiceError(
+                f"port {port} of 127.0.0.1 cannot be had: {error.strerror}",
+                remedy="choose another --port, or none for a free one",
+            ) from error
         self.port = int(sock.getsockname()[1])
         return sock
 
