@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -15,7 +16,7 @@ from wetgate.cli.app import run
 from wetgate.install.blender import find_places, place_of, version_of
 from wetgate.install.files import RECORD, put_files, remove_files
 from wetgate.install.pack import BLENDER, adapter_files, problems, zip_bytes
-from wetgate.model.errors import UsageError
+from wetgate.model.errors import OutputError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -199,6 +200,72 @@ def test_what_others_have_put_there_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "x")
     with pytest.raises(UsageError, match="link"):
         put_files(tmp_path / "link", {"a.py": b"1"})
+
+
+def test_a_file_changed_since_stops_an_install_before_anything_is_removed(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "x"
+    put_files(folder, {"a.py": b"1", "b.py": b"2"})
+    (folder / "b.py").write_bytes(b"mine")
+    before = tree(folder)
+    with pytest.raises(UsageError, match=r"changed since: b\.py"):
+        put_files(folder, {"a.py": b"3", "b.py": b"4"})
+    assert tree(folder) == before
+    (folder / "b.py").unlink()  # the remedy: moved away
+    put_files(folder, {"a.py": b"3", "b.py": b"4"})
+    assert (folder / "b.py").read_bytes() == b"4"
+
+
+def test_a_user_s_own_file_stays_and_is_never_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    put_files(folder, {"a.py": b"1"})
+    (folder / "notes.txt").write_bytes(b"mine")
+    put_files(folder, {"a.py": b"2"})
+    assert (folder / "notes.txt").read_bytes() == b"mine"
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        put_files(folder, {"a.py": b"3", "notes.txt": b"4"})
+    assert tree(folder)["a.py"] == b"2" and tree(folder)["notes.txt"] == b"mine"
+
+
+def test_an_install_that_breaks_off_leaves_room_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "x"
+    put_files(folder, {"a.py": b"0"})
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "b.py":
+            write(path, data[:1])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match="No space left"):
+            put_files(folder, {"a.py": b"1", "b.py": b"22"})
+    assert not folder.exists()
+    put_files(folder, {"a.py": b"1", "b.py": b"22"})
+    assert set(tree(folder)) == {"a.py", "b.py", RECORD}
+
+
+def test_installing_again_remembers_that_it_was_switched_on(tmp_path: Path) -> None:
+    put_files(tmp_path / "x", {"a.py": b"1"}, enabled=True)
+    put_files(tmp_path / "x", {"a.py": b"2"})
+    assert remove_files(tmp_path / "x").enabled
+
+
+def test_a_program_that_was_named_must_be_a_blender(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = stand_in(tmp_path / "engine", "0.0")
+    assert run(["install", "blender", "--version", "4.2", "--engine", str(engine)]) == 0
+    absent = tmp_path / "absent"
+    before = tree(home)
+    assert run(["install", "blender", "--program", str(absent), "--engine", str(engine)]) == 2
+    assert str(absent) in capsys.readouterr().err
+    assert tree(home) == before
 
 
 @pytest.mark.parametrize("name", ["../outside.py", "/etc/hostname", "a/../../b"])

@@ -63,13 +63,16 @@ def find_places(
         environment: of this process if None.
 
     Raises:
-        UsageError: for a version that is none, or too old; when no Blender is found.
+        UsageError: for a version that is none, or too old; when no Blender is found; for one of
+            the `programs` that is none.
     """
     environment = os.environ if environment is None else environment
     wanted = _parse(version) if version is not None else None
     found: dict[Version, Path | None] = dict.fromkeys(_used_versions(environment))
     for program in usual_programs(environment) if programs is None else programs:
         answered = version_of(program)
+        if answered is None and programs is not None:
+            raise UsageError("does not answer as a Blender", path=program, expected="a Blender")
         if answered is not None and found.get(answered) is None:
             found[answered] = program
     if wanted is not None:
@@ -141,6 +144,7 @@ def version_of(program: Path) -> Version | None:
             [program, "--version"],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_ANSWER_SECONDS,
             check=False,
         ).stdout
@@ -171,6 +175,7 @@ def enable(place: Place, on: bool = True) -> str | None:
             [place.program, "--background", "-noaudio", "--python-expr", code],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_ANSWER_SECONDS,
             check=False,
         )

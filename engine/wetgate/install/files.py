@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,26 +42,32 @@ class Removed:
 def put_files(folder: Path, files: Mapping[str, bytes], *, enabled: bool = False) -> None:
     """Write files and a record of them; those of an earlier install go first.
 
+    Files of others that are not in the way stay.
+
     Raises:
-        UsageError: when the folder holds something that no install has written.
-        OutputError: when it cannot be written.
+        UsageError: when the folder is none of an install, or a file that would be replaced is not
+            as an install has written it; nothing is removed then.
+        OutputError: when it cannot be written; what had been written is removed again.
     """
     if folder.is_symlink():
         raise UsageError("is a link", path=folder, remedy="remove it: it is a developer's own")
-    if folder.exists():
+    if folder.exists() and not _is_empty(folder):
         if not (folder / RECORD).is_file():
             raise UsageError(
                 "is there and was not written by `wetgate install`",
                 path=folder,
                 remedy="remove the add-on in Blender first",
             )
-        gone = remove_files(folder)
-        if gone.kept:
+        before = _record(folder)
+        touched = [*_changed(folder, before), *_strangers(folder, files, before)]
+        if touched:
             raise UsageError(
-                f"holds files that were changed since: {', '.join(gone.kept[:3])}",
+                f"holds files that were changed since: {', '.join(touched[:3])}",
                 path=folder,
                 remedy="move them away first",
             )
+        enabled = enabled or before.enabled
+        remove_files(folder)
     record = {
         "schema": _SCHEMA,
         "enabled": enabled,
@@ -73,6 +80,10 @@ def put_files(folder: Path, files: Mapping[str, bytes], *, enabled: bool = False
             path.write_bytes(data)
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
+        with suppress(OSError):
+            for name in (*files, RECORD):
+                (folder / name).unlink(missing_ok=True)
+            _prune(folder)
         raise OutputError(f"cannot be written: {error.strerror}", path=folder) from error
 
 
@@ -109,15 +120,38 @@ def remove_files(folder: Path) -> Removed:
         (folder / RECORD).unlink()
         for cache in folder.rglob("__pycache__"):
             shutil.rmtree(cache)
-        for inner, _, _ in os.walk(folder, topdown=False):
-            if not os.listdir(inner):
-                os.rmdir(inner)
+        _prune(folder)
     except OSError as error:
         raise OutputError(f"cannot be removed: {error.strerror}", path=folder) from error
     if folder.exists():
         others = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         kept = sorted({*kept, *others})
     return Removed(files=count, kept=tuple(kept), enabled=record.enabled)
+
+
+def _changed(folder: Path, record: _Record) -> list[str]:
+    """Return the files of a record that are no longer as they were written."""
+    return [
+        name
+        for name, digest in record.files.items()
+        if (folder / name).is_file() and _digest((folder / name).read_bytes()) != digest
+    ]
+
+
+def _strangers(folder: Path, files: Mapping[str, bytes], record: _Record) -> list[str]:
+    """Return what stands where a file is to go and was not written by the install on record."""
+    return [n for n in files if n not in record.files and os.path.lexists(folder / n)]
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _prune(folder: Path) -> None:
+    """Remove the directories that hold nothing, the folder itself too."""
+    for inner, _, _ in os.walk(folder, topdown=False):
+        if not os.listdir(inner):
+            os.rmdir(inner)
 
 
 def _record(folder: Path) -> _Record:
