@@ -9,7 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from wetgate.operators.base import SourceFacts
 from wetgate.operators.scratches import follow, motion, profile, rest
+from wetgate.operators.scratches.behind import Window
+from wetgate.operators.scratches.fit import course_at
 from wetgate.operators.scratches.follow import Path
+from wetgate.operators.scratches.lines import Strips
 from wetgate.operators.scratches.operator import ScratchesOperator
 from wetgate.operators.scratches.tracks import Track, tracks_of
 from wetgate.operators.verbs import judge_operator
@@ -50,6 +53,24 @@ def test_motions_follow_one_another() -> None:
     x, y = np.array([3.0, 50.0]), np.array([7.0, -2.0])
     step = motion.moved_to(second, *motion.moved_to(first, x, y))
     assert np.allclose(motion.moved_to(motion.composed(first, second), x, y), step)
+
+
+def test_what_was_found_of_dropped_lines_is_let_go() -> None:
+    """Most candidates are dropped on a first look; what they left would grow with the shot."""
+    window = Window(radius=2, strips=Strips.of(H))
+    y, x = np.mgrid[0:H, 0:W].astype(np.float64)
+    for k in range(3):
+        window.put(k, waves(x + k, y).astype(np.float32), ())
+    course = course_at(0, np.full(window.strips.count, 60.0))
+    cross = profile.gaussian_profile(1.0, 1)
+    for name in (0, 1):
+        band = window.band(1, name, {1: course}, cross, 58, removed=False)
+        assert band is not None
+    assert {key[0] for key in window.strays} == {0, 1}
+    kept = {key: value.copy() for key, value in window.strays.items() if key[0] == 1}
+    window.keep_lines({1})
+    assert window.strays.keys() == kept.keys()
+    assert all(np.array_equal(window.strays[key], kept[key]) for key in kept)
 
 
 def test_lenders_are_within_reach_and_apart() -> None:

@@ -9,7 +9,7 @@ from the difference accounts for it. Where it stands still on the picture nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +29,8 @@ from wetgate.operators.scratches.profile import Profile
 
 _RADIUS = 9
 _MEMORY = 1 << 28
-"""Most bytes of luma held at a time."""
+"""Most bytes of luma of the frames either side. At least two either side are held, whatever they
+take; the frame between them and one that has just come are held beside."""
 _SOURCES = 6
 _APART, _PER_FRAME = 6.0, 0.15
 _RIM = 14
@@ -116,6 +117,10 @@ class Window:
         """Let go of all frames; how they moved stays known."""
         for old in list(self.cleaned):
             self._forget(old)
+
+    def keep_lines(self, names: Set[int]) -> None:
+        """Let go of what was found of all lines but these; their own grows with the shot."""
+        self.strays = {key: found for key, found in self.strays.items() if key[0] in names}
 
     def _forget(self, index: int) -> None:
         del self.cleaned[index]

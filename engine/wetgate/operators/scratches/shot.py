@@ -36,7 +36,8 @@ from wetgate.operators.scratches.rest import rests
 from wetgate.operators.scratches.tracks import Track, TrackOnFrame
 
 _SEGMENT = 1 << 25
-"""Most strips times columns followed in one go: 32 MB for each width of core."""
+"""Most strips times columns followed in one go: 32 MB for each width of core, twice that where
+other frames were taken away as well."""
 _LEAST_FRAMES = 1.0
 _TURNS = 3
 _LEAST_SIDE = 64
@@ -130,6 +131,7 @@ def fit_candidates(
         tints: list[list[_Float]] = [[] for _ in candidates]
         sums = [ProfileSums.empty(facts.channels, _HALF) for _ in candidates]
         window.clear()
+        window.keep_lines({i for i, c in enumerate(candidates) if c.courses})
         ahead = 0
         for index, number in enumerate(frames):
             here = [i for i, c in enumerate(candidates) if index in c.courses]
