@@ -191,3 +191,18 @@ def is_zombie(pid: int) -> bool:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+@pytest.mark.parametrize("notation", ["", "/", "/plate.%04d.exr"])
+def test_an_output_that_is_not_decided_lies_beside_the_plate(
+    service: Running, plate: Path, notation: str
+) -> None:
+    work = {"input_space": "ACES2065-1", "recipe": "identity"}
+    body = {"plate": f"{plate}{notation}", **work}
+    status, told = asked(service, "POST", "/v1/plan", json.dumps(body).encode())
+    assert status == 200, told
+    assert told["plan"]["target"].startswith(str(plate.parent / "restored") + "/")
+    body["frame"] = 1001
+    status, told = asked(service, "POST", "/v1/preview", json.dumps(body).encode())
+    assert status == 200, told
+    assert not (plate.parent / "restored").exists()

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -204,11 +205,21 @@ class TestJobStore:
         store = JobStore(home.jobs)
         job = store.add(label="", options={}, client="", directory="")
         job.enter("done")
+
+        def document(number: int, **wrong: object) -> str:
+            facts = asdict(job.record)
+            return json.dumps({**facts, "id": f"20260101-000000-{number:08}", **wrong})
+
         for name, text in (
             ("20260101-000000-00000000", "{"),
             ("20260101-000000-00000001", "[]"),
             ("20260101-000000-00000002", '{"id": "20260101-000000-00000002"}'),
             ("20260101-000000-00000003", json.dumps({"id": job.record.id})),
+            ("20260101-000000-00000004", document(4, created="yesterday")),
+            ("20260101-000000-00000005", document(5, created=None)),
+            ("20260101-000000-00000006", document(6, state=["done"])),
+            ("20260101-000000-00000007", document(7, argv="rm")),
+            ("20260101-000000-00000008", "[" * 100_000),
             ("notes", "{}"),
         ):
             (home.jobs / name).mkdir()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from wetgate.io.atomic import write_bytes_atomic
 from wetgate.model.errors import NoSuchJob
@@ -226,6 +226,18 @@ class JobStore:
         return found
 
 
+def _is_sound(record: Record) -> bool:
+    """Whether a record that somebody may have edited has what the service relies on."""
+    return (
+        isinstance(record.created, (int, float))
+        and isinstance(record.options, dict)
+        and isinstance(record.argv, list)
+        and all(isinstance(word, str) for word in record.argv)
+        and record.state in get_args(State)
+        and all(isinstance(text, str) for text in (record.label, record.directory, record.frames))
+    )
+
+
 def _load(folder: Path) -> Job | None:
     """Read a job; None for what is none, or is damaged."""
     if not _ID.fullmatch(folder.name):
@@ -234,9 +246,9 @@ def _load(folder: Path) -> Job | None:
     try:
         document = json.loads((folder / "job.json").read_text("utf-8"))
         record = Record(**{k: v for k, v in document.items() if k in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
-    if record.id != folder.name:
+    if record.id != folder.name or not _is_sound(record):
         return None
     job = Job(record, folder)
     with suppress(FileNotFoundError), open(job.events_path, "rb") as file:

@@ -145,7 +145,7 @@ class Service:
         facts = request.model_dump(exclude=dropped)
         facts["plate"] = source.plate
         facts["frames"] = request.frames or source.frames
-        beside = os.path.join(os.path.dirname(source.plate), "restored")
+        beside = _beside(source.plate)  # planned and shown only: nothing is written there
         facts["out"] = resolve_out(request.out, self.roots) if request.out else beside
         for name in ("matte", "holdout", "defects", "decisions"):
             if facts[name] is not None:
@@ -292,6 +292,12 @@ class Service:
         for child in self._warm.values():
             await child.close()
         self.segments.close()
+
+
+def _beside(plate: str) -> str:
+    """Return where the frames of a plate would go, for who has not decided it yet."""
+    folder = plate if os.path.isdir(plate) else os.path.dirname(plate)
+    return os.path.join(os.path.dirname(os.path.normpath(folder)), "restored")
 
 
 def _same_place(job: Job, directory: str) -> bool:
