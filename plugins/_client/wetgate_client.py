@@ -154,8 +154,8 @@ class Client(_Closing):
             if not start:
                 raise
         process = self._start()
-        until = time.time() + wait
-        while time.time() < until:
+        until = time.monotonic() + wait
+        while time.monotonic() < until:
             try:
                 return self.hello()
             except (ServiceGone, Impostor):  # the new one may not have said yet who it is

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 from asyncio.subprocess import Process
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,58 @@ def test_a_job_that_cannot_be_written_down_is_not_taken(
             service.only.release()
 
     asyncio.run(work())
+
+
+def test_a_job_that_cannot_be_resumed_stays_as_it_was(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    async def work() -> None:
+        store = JobStore(home.jobs)
+        runner, job = Runner(store), a_job(store)
+        runner.submit(job)
+        await run_out(runner)
+        before = asdict(job.record)
+        assert before["state"] == "failed" and before["error"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Job, "note", _raise(full))
+            with pytest.raises(OSError, match="No space left"):
+                runner.resume(job)
+        assert asdict(job.record) == before and not runner.busy
+        runner.resume(job)  # there is room again
+        await run_out(runner)
+        assert job.record.started != before["started"]
+
+    asyncio.run(work())
+
+
+def test_a_job_that_ends_while_the_disk_is_full_ends(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, facts: told.append(facts))
+        store = JobStore(home.jobs)
+        runner, job, after = Runner(store), a_job(store), a_job(store)
+        runner.submit(job)
+        runner.submit(after)
+        note = Job.note
+
+        def full(this: Job, text: str) -> None:
+            if this is job:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            note(this, text)
+
+        monkeypatch.setattr(Job, "note", full)
+        await run_out(runner)
+        assert job.record.state == "failed" and "No space left" in str(job.record.error)
+        assert after.record.state == "failed" and after.record.exit_code is not None
+        gc.collect()
+
+    asyncio.run(work())
+    assert not told
 
 
 def test_a_job_that_is_still_being_made_is_not_started(home: Home) -> None:

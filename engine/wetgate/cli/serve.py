@@ -117,5 +117,6 @@ def _log_to(path: Path) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    logging.raiseExceptions = False  # of a full disk the job tells, and not the log at the terminal
     # Every message that is none would be a line.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)

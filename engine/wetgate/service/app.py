@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from wetgate import __version__
+from wetgate.io.atomic import output_error
 from wetgate.model.errors import BadRequest, NoSuchJob, ServiceError, WetgateError, WrongState
 from wetgate.service.answer import Answer
 from wetgate.service.discovery import API
@@ -220,6 +221,7 @@ def make_app(service: Service, more: Any = ()) -> Guard:
         exception_handlers={
             WetgateError: _told,
             HTTPException: _not_found,
+            OSError: _refused_by_system,
             Exception: _unexpected,
         },
     )
@@ -250,6 +252,13 @@ def _number(request: Request, name: str, default: int | None = None) -> int:
 async def _told(_request: Request, error: Exception) -> Response:
     assert isinstance(error, WetgateError)
     return Answer(error_body(error), status_of(error))
+
+
+async def _refused_by_system(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    _log.error("%s %s: %s", request.method, request.url.path, error)
+    told = output_error(error, error.filename or "the records of the service")
+    return Answer(error_body(told), status_of(told))
 
 
 async def _not_found(_request: Request, error: Exception) -> Response:

@@ -16,13 +16,14 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import psutil
 
 from wetgate.io.notation import split_trailing_range
 from wetgate.io.ranges import FrameRange
-from wetgate.model.errors import WrongState
+from wetgate.model.errors import WetgateError, WrongState
 from wetgate.service.jobs import OVER, Job, JobStore
 from wetgate.service.walls import environment
 
@@ -77,6 +78,7 @@ class Runner:
             raise WrongState(f"the job is {record.state}", expected="one that has ended")
         if not record.argv:
             raise WrongState("the job was not rendered by this service")
+        before = replace(record)
         kept = [a for a in record.argv if a not in ("--overwrite", "--resume")]
         if decisions is not None:
             kept = [a for a in kept if not a.startswith("--decisions=")]
@@ -84,7 +86,11 @@ class Runner:
         record.argv = [*kept, "--resume"]
         record.error = record.exit_code = record.ended = record.eta = None
         record.done, record.fraction = 0, 0.0
-        self.submit(job)
+        try:
+            self.submit(job)
+        except BaseException:
+            job.record = before  # it could not be written down
+            raise
 
     def cancel(self, job: Job) -> None:
         """Stop a job after the frames in work; a second call stops it at once.
@@ -142,7 +148,9 @@ class Runner:
                 await self._work(job)
         except Exception as error:
             _log.exception("job %s", job.record.id)
-            self._end(job, "failed", None, f"the service could not run the job: {error}")
+            with suppress(OSError, WetgateError):  # where it cannot be written, it is told of
+                self._end(job, "failed", None, f"the service could not run the job: {error}")
+            job.wake()
         finally:
             self._running.pop(job.record.id, None)
             self._start_next()
