@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from wetgate.io.notation import parse_name
 from wetgate.io.ranges import FrameRange
 from wetgate.io.sequence import find_sequence, output_sequence, same_file_tree
 from wetgate.model.errors import SequenceError
@@ -229,3 +230,9 @@ def test_ranges_print_canonically(text: str, canonical: str, count: int) -> None
 def test_malformed_ranges_are_refused(text: str) -> None:
     with pytest.raises(SequenceError):
         FrameRange.from_str(text)
+
+
+@pytest.mark.parametrize("token", ["%999999999d", "%0" + 9000 * "9" + "d", 33 * "#", "$F100"])
+def test_a_padding_that_no_file_system_holds_is_refused(token: str) -> None:
+    with pytest.raises(SequenceError, match="at most 32"):
+        parse_name(f"plate.{token}.exr")

@@ -24,6 +24,10 @@ _TRAILING = re.compile(rf"^(?P<name>.*\S)\s+(?P<range>{_RANGES})$")
 _FIELD = re.compile(r"%(?:%|0?(\d*)d)")
 
 
+_MOST_DIGITS = 32
+"""A file system takes names of 255 bytes; a padding of millions would be printed all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class NumberedName:
     """A name taken apart: literal text around one frame number.
@@ -89,7 +93,7 @@ def parse_name(name: str) -> NumberedName | None:
     """Take a name with a frame token apart; None when it has none.
 
     Raises:
-        SequenceError: for several tokens, or one that stands for views.
+        SequenceError: for several tokens, one that stands for views, or one of too many digits.
     """
     if re.search("%[Vv]", name):
         raise SequenceError(
@@ -104,6 +108,10 @@ def parse_name(name: str) -> NumberedName | None:
         raise SequenceError(f"{name!r} has {len(tokens)} frame tokens", expected="one")
     token = tokens[0]
     width, frames = _width_and_frames(token)
+    if width > _MOST_DIGITS:
+        raise SequenceError(
+            f"the frame token pads to {width} digits", expected=f"at most {_MOST_DIGITS}"
+        )
     return NumberedName(name[: token.start()], name[token.end() :], width, frames)
 
 
@@ -117,7 +125,8 @@ def _width_and_frames(token: re.Match[str]) -> tuple[int, FrameRange | None]:
     if token["hash"]:
         return len(token["hash"]), frames
     digits = token["printf"] or token["houdini"] or token["angle"] or "1"
-    return max(1, int(digits)), frames
+    # Python does not read a number of thousands of digits; nine are far too many already.
+    return max(1, int(digits[:9])), frames
 
 
 def _written_width(text: str) -> int:
