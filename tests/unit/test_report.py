@@ -159,6 +159,11 @@ class TestPage:
         assert "passed through, bit for bit" in text
         assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
 
+    def test_a_name_that_is_not_utf8_is_shown_as_far_as_it_can_be(self, tmp_path: Path) -> None:
+        name = b"caf\xe9.1001.dpx".decode("utf-8", "surrogateescape")  # as POSIX hands it over
+        write_report(tmp_path / "report.html", everything(name))
+        assert "caf?.1001.dpx" in (tmp_path / "report.html").read_text("utf-8")
+
 
 class TestPreview:
     def test_log_and_linear_of_the_same_light_look_the_same(self) -> None:

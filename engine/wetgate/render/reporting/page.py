@@ -154,4 +154,4 @@ def write_report(path: Path, data: ReportData) -> None:
     Raises:
         OutputError: when the file cannot be written.
     """
-    write_bytes_atomic(path, render_report(data).encode("utf-8"))
+    write_bytes_atomic(path, render_report(data).encode("utf-8", "replace"))
