@@ -426,30 +426,30 @@ def test_a_fix_is_shown_close_as_scan_and_result(made: FixedOut) -> None:
 
 
 def test_the_desk_sees_a_changed_output(made: FixedOut) -> None:
-    desk = Desk()
-    told: Any = desk.frames(made.out)
-    assert [f["number"] for f in told["frames"]] == [1001, 1002]
-    first = desk.view(made.out, 1001, "restored", None, None)
-    assert desk.view(made.out, 1001, "restored", None, None) is first
-    name = made.name(1001)
-    (made.out / name).write_bytes((made.plate / name).read_bytes())
-    record = FrameRecord(
-        frame=1001, status="written", file=name, digest=digest_file(made.out / name)
-    )
-    Journal(made.out / CONTROL).append(record)
-    second = desk.view(made.out, 1001, "restored", None, None)
-    assert second.png != first.png
-    assert second.png == desk.view(made.out, 1001, "source", None, None).png
+    with Desk() as desk:
+        told: Any = desk.frames(made.out)
+        assert [f["number"] for f in told["frames"]] == [1001, 1002]
+        first = desk.view(made.out, 1001, "restored", None, None)
+        assert desk.view(made.out, 1001, "restored", None, None) is first
+        name = made.name(1001)
+        (made.out / name).write_bytes((made.plate / name).read_bytes())
+        record = FrameRecord(
+            frame=1001, status="written", file=name, digest=digest_file(made.out / name)
+        )
+        Journal(made.out / CONTROL).append(record)
+        second = desk.view(made.out, 1001, "restored", None, None)
+        assert second.png != first.png
+        assert second.png == desk.view(made.out, 1001, "source", None, None).png
 
 
 def test_a_scan_that_has_gone_is_told_and_the_rest_is_shown(made: FixedOut) -> None:
     made.plate.rename(made.plate.with_name("elsewhere"))
-    desk = Desk()
-    told: Any = desk.frames(made.out)
-    assert told["trouble"].startswith("the scan is not shown")
-    assert decoded(desk.view(made.out, 1001, "restored", None, None).png).shape == (64, 96, 3)
-    with pytest.raises(InputError):
-        desk.view(made.out, 1001, "source", None, None)
+    with Desk() as desk:
+        told: Any = desk.frames(made.out)
+        assert told["trouble"].startswith("the scan is not shown")
+        assert decoded(desk.view(made.out, 1001, "restored", None, None).png).shape == (64, 96, 3)
+        with pytest.raises(InputError):
+            desk.view(made.out, 1001, "source", None, None)
 
 
 def test_a_job_that_still_runs_is_shown_by_what_it_was_asked_for(tmp_path: Path) -> None:
@@ -460,18 +460,18 @@ def test_a_job_that_still_runs_is_shown_by_what_it_was_asked_for(tmp_path: Path)
     (out / CONTROL / "manifest.json").unlink()  # written at the end
     asked = asked_for([str(tmp_path / "in"), "--out=x", "--input-space=ACEScg", "--resume"])
     assert asked == {"plate": str(tmp_path / "in"), "input_space": "ACEScg"}
-    desk = Desk()
-    desk.go_by(Asked(**asked))
-    views = [desk.view(out, 7, kind, None, None).png for kind in ("source", "restored")]
-    assert views == wanted
-    (out / CONTROL / "manifest.jsonl").unlink()  # and before the first frame is done:
-    told: Any = desk.frames(out)
-    assert [(f["number"], f["status"]) for f in told["frames"]] == [(7, "not rendered")]
-    assert desk.view(out, 7, "source", None, None).png == wanted[0]
-    with pytest.raises(InputError, match="no such frame on record"):
-        desk.view(out, 7, "restored", None, None)
-    with pytest.raises(InputError, match="no record of frames"):
-        Shot(out)
+    with Desk() as desk:
+        desk.go_by(Asked(**asked))
+        views = [desk.view(out, 7, kind, None, None).png for kind in ("source", "restored")]
+        assert views == wanted
+        (out / CONTROL / "manifest.jsonl").unlink()  # and before the first frame is done:
+        told: Any = desk.frames(out)
+        assert [(f["number"], f["status"]) for f in told["frames"]] == [(7, "not rendered")]
+        assert desk.view(out, 7, "source", None, None).png == wanted[0]
+        with pytest.raises(InputError, match="no such frame on record"):
+            desk.view(out, 7, "restored", None, None)
+        with pytest.raises(InputError, match="no record of frames"):
+            Shot(out)
 
 
 def test_what_nobody_tells_is_not_guessed(tmp_path: Path) -> None:

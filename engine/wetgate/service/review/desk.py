@@ -29,7 +29,10 @@ Signature = tuple[tuple[int, int], ...]
 
 
 class Desk:
-    """Opens outputs for looking and answers questions about them, one at a time."""
+    """Opens outputs for looking and answers questions about them, one at a time.
+
+    Use as a context manager, or `close` it: reading a plate may have started a process.
+    """
 
     def __init__(self) -> None:
         self._asked = Asked()
@@ -40,7 +43,7 @@ class Desk:
     def go_by(self, asked: Asked) -> None:
         """Take what the job of the next questions was asked for."""
         if asked != self._asked:
-            self._close()
+            self.close()
             self._asked = asked
 
     def frames(self, directory: Path) -> dict[str, object]:
@@ -133,14 +136,21 @@ class Desk:
         """Open an output, anew when its record has changed."""
         signature = _signature(directory)
         if self._open is None or self._open[:2] != (directory, signature):
-            self._close()
+            self.close()
             self._open = (directory, signature, Shot(directory, self._asked))
         return self._open[2]
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End what reading the plate has started; the next question opens it again."""
         if self._open is not None:
             self._open[2].close()
             self._open = None
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _signature(directory: Path) -> Signature:
