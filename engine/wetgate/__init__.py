@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from wetgate.model.errors import WetgateError
+from wetgate.model.version import __version__
 
 if TYPE_CHECKING:
     import threading
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from wetgate.render.plan import Plan
     from wetgate.render.source import SourceClip
 
-__version__ = "0.1.0"
 __all__ = ["WetgateError", "__version__", "open_clip", "plan", "restore"]
 
 Policy = Literal["archival", "forensic", "creative"]

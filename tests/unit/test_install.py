@@ -332,9 +332,11 @@ def test_the_zip_holds_what_it_is_given() -> None:
 
 def test_the_versions_agree() -> None:
     import ast
+    from importlib import metadata
 
     from wetgate import __version__
 
+    assert metadata.version("wetgate") == __version__
     files = adapter_files(BLENDER)
     text = files["__init__.py"].decode()
     stated = next(

@@ -23,6 +23,7 @@ from wetgate.cli import (
 )
 from wetgate.cli.output import Output
 from wetgate.model.errors import Cancelled, OutOfMemory, WetgateError
+from wetgate.model.version import __version__
 
 app = typer.Typer(
     name="wetgate",
@@ -37,8 +38,6 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from wetgate import __version__
-
         Output().line(f"wetgate {__version__}")
         raise typer.Exit(0)
 

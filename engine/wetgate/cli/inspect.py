@@ -19,6 +19,7 @@ from wetgate.cli.options import ConfigPath, Frames, InputSpace, JsonFlag
 from wetgate.cli.output import Output
 from wetgate.model.errors import ColorSpaceUnknown, WetgateError
 from wetgate.model.units import format_bytes
+from wetgate.model.version import __version__
 
 if TYPE_CHECKING:
     from wetgate.model.frame import ImageInfo
@@ -175,8 +176,6 @@ def doctor(json: JsonFlag = False) -> None:
 
 
 def _software() -> list[_Check]:
-    from wetgate import __version__
-
     version = ".".join(map(str, sys.version_info[:3]))
     supported = (3, 10) <= sys.version_info[:2] <= (3, 13)
     checks = [

@@ -24,6 +24,7 @@ from wetgate.model.errors import (
     InputError,
     WetgateError,
 )
+from wetgate.model.version import __version__
 from wetgate.operators.base import TakesDecisions
 from wetgate.operators.registry import make_operator
 from wetgate.recipe.digest import canonical_json
@@ -330,8 +331,6 @@ def _sinks(job: Job) -> tuple[FixSink, ...]:
 
 
 def _job_facts(job: Job) -> dict[str, object]:
-    from wetgate import __version__
-
     plan = job.plan
     return {
         "wetgate": __version__,

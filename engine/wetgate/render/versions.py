@@ -6,13 +6,13 @@ import platform
 from functools import lru_cache
 from importlib import metadata
 
+from wetgate.model.version import __version__
+
 _PACKAGES = ("numpy", "OpenImageIO", "opencolorio", "opencv-python-headless", "onnxruntime")
 
 
 @lru_cache(maxsize=1)
 def _versions() -> tuple[tuple[str, str], ...]:
-    from wetgate import __version__
-
     found = [("wetgate", __version__), ("python", platform.python_version())]
     for name in _PACKAGES:
         try:

@@ -9,6 +9,7 @@ from wetgate.io.formats import check_writable, format_of_suffix
 from wetgate.io.options import WriteOptions
 from wetgate.io.sequence import FrameSequence
 from wetgate.model.errors import UsageError
+from wetgate.model.version import __version__
 from wetgate.recipe import Recipe
 from wetgate.render.encoding import Encoding, OutputSpace, legal_bits
 from wetgate.render.shelf import alpha_channel, color_channels
@@ -60,8 +61,6 @@ def write_options_of(
     recipe: Recipe,
 ) -> tuple[WriteOptions, str]:
     """Return how every frame is written, and in which format; raises `FormatNotWritten`."""
-    from wetgate import __version__
-
     source_format = clip.info.header.format
     asked = format_of_suffix(Path(target.name(0))) or source_format
     check_writable(asked, target.directory / target.pattern)

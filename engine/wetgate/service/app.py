@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from wetgate import __version__
 from wetgate.io.atomic import output_error
 from wetgate.model.errors import BadRequest, NoSuchJob, ServiceError, WetgateError, WrongState
+from wetgate.model.version import __version__
 from wetgate.service.answer import Answer
 from wetgate.service.discovery import API
 from wetgate.service.jobs import OVER, Job

@@ -19,8 +19,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from wetgate import __version__
 from wetgate.model.errors import ServiceError
+from wetgate.model.version import __version__
 from wetgate.service.app import make_app
 from wetgate.service.discovery import Discovery, read_discovery, remove_socket
 from wetgate.service.security import peer_uid

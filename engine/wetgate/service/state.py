@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 
 import psutil
 
-from wetgate import __version__
 from wetgate.io.atomic import output_error
 from wetgate.model.errors import NotAllowed, WetgateError
+from wetgate.model.version import __version__
 from wetgate.service.arguments import named_plate, resolve_out, restore_arguments
 from wetgate.service.discovery import Home, OnlyOne, new_token
 from wetgate.service.jobs import Job, JobStore

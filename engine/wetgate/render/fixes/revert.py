@@ -23,6 +23,7 @@ from wetgate.io.options import WriteOptions
 from wetgate.io.ranges import FrameRange
 from wetgate.model.errors import UsageError
 from wetgate.model.frame import SampleType
+from wetgate.model.version import __version__
 from wetgate.operators.base import Provenance
 from wetgate.render.fixes.codes import pixels_of
 from wetgate.render.fixes.custody import custody_of, put_layers, write_sidecar
@@ -201,7 +202,7 @@ def _line(
         output=made.digest,
         samples=made.samples,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        wetgate=_version(),
+        wetgate=__version__,
         by=request.by,
         note=request.note,
     )
@@ -267,9 +268,3 @@ def _greatest(tiles: Tiles, at: NDArray[np.intp], kind: SampleType) -> float:
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(pixels_of(tiles.after[at], kind) - pixels_of(tiles.before[at], kind))
     return float(apart[np.isfinite(apart)].max(initial=0.0))
-
-
-def _version() -> str:
-    from wetgate import __version__
-
-    return __version__

@@ -13,6 +13,7 @@ from wetgate.io.formats import layer_in, read_frame
 from wetgate.model.errors import WetgateError
 from wetgate.model.frame import Frame
 from wetgate.model.units import format_bytes, format_seconds
+from wetgate.model.version import __version__
 from wetgate.operators.base import Operator, Pixels, Provenance, UsesModels
 from wetgate.operators.registry import make_operator
 from wetgate.recipe import Recipe, load_recipe
@@ -80,7 +81,7 @@ def gather(report: JobReport, plan: Plan, options: JobOptions) -> ReportData:
         subtitle=f"restored with the recipe {plan.recipe}",
         status=f"{len(done)} of {wanted} frames verified",
         status_class="good" if len(done) == wanted else "bad",
-        version=versions.get("wetgate", _version()),
+        version=versions.get("wetgate", __version__),
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         tiles=_tiles(report, plan, done),
         comparisons=comparisons,
@@ -104,12 +105,6 @@ def gather(report: JobReport, plan: Plan, options: JobOptions) -> ReportData:
         failures=[f"frame {f.number}: {f.error}" for f in failed],
         versions=versions,
     )
-
-
-def _version() -> str:
-    from wetgate import __version__
-
-    return __version__
 
 
 def _by_number(frames: Sequence[FrameReport]) -> list[FrameReport]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from wetgate.io.atomic import write_bytes_atomic
 from wetgate.model.errors import InputError
+from wetgate.model.version import __version__
 from wetgate.render.fixes.journal import State
 from wetgate.render.fixes.lines import FixLine
 from wetgate.render.fixes.restored import Restored, open_restored
@@ -110,8 +111,6 @@ def gather_review(
     restored: Restored, *, plate: str | None, decisions: Path | None, most: int
 ) -> ReviewData:
     """Collect everything the page shows."""
-    from wetgate import __version__
-
     states = restored.states()
     fixes = ranked(states)
     if not fixes:
