@@ -216,21 +216,22 @@ def test_nothing_is_invented_unless_asked() -> None:
     assert ScratchesOperator(invent=True).spec.provenance == Provenance.INFERRED
 
 
-def test_a_rejected_fix_alone_is_left_out() -> None:
+def test_an_accepted_fix_alone_is_made_and_a_rejected_one_is_left_to_the_engine() -> None:
     frames, _, analysis = usual()
     operator = ScratchesOperator()
-    name = made(frames, analysis, FIRST + 3).records[0].id
+    plain = made(frames, analysis, FIRST + 3)
+    name = plain.records[0].id
     decided = operator.decided(analysis, {"rejected": [name]})
     assert "decisions" not in analysis
     there = made(frames, decided, FIRST + 3)
-    assert np.array_equal(there.pixels, frames[FIRST + 3])
-    assert [(r.applied, r.why) for r in there.records] == [(False, "rejected")]
-    same = made(frames, decided, FIRST + 4)
-    assert np.array_equal(same.pixels, made(frames, analysis, FIRST + 4).pixels)
+    assert plain.records[0].applied and there.records == plain.records
+    assert np.array_equal(there.pixels, plain.pixels)
     strict = {**analysis, "tracks": [{**t, "why": "w"} for t in analysis["tracks"]]}  # type: ignore[attr-defined]
     accepted = operator.decided(strict, {"accepted": [name]})
     again = made(frames, accepted, FIRST + 3)
-    assert np.array_equal(again.pixels, made(frames, analysis, FIRST + 3).pixels)
+    assert np.array_equal(again.pixels, plain.pixels)
+    other = made(frames, accepted, FIRST + 4)
+    assert np.array_equal(other.pixels, frames[FIRST + 4])
 
 
 def test_what_the_file_keeps_comes_back() -> None:

@@ -350,7 +350,12 @@ with ids as `Fix.id` gives them; JSON values only."""
 
 @runtime_checkable
 class TakesDecisions(Protocol):
-    """An operator whose single fixes a person may accept or reject."""
+    """An operator whose single fixes a person may accept or reject.
+
+    It repairs what is accepted and would be left alone otherwise. What is rejected it repairs as if
+    nobody had spoken: the engine takes those pixels back once the repairing steps behind it have
+    seen the picture that they saw before, so that a verdict on one fix moves no other.
+    """
 
     def decided(self, analysis: Analysis, decisions: Decisions) -> Analysis:
         """Return the analysis with the verdicts in it, so that every chunk obeys the same.

@@ -48,11 +48,26 @@ class FrameStamp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotAnalyses:
-    """What one step's operator measured: one analysis a shot."""
+    """What one step's operator measured: one analysis a shot.
+
+    Attributes:
+        rejected: ids of its fixes that a person rejected, without its label. Verdicts are not
+            measured: they are put in for a render and are in no file.
+    """
 
     operator: str
     version: int
     shots: tuple[Analysis, ...]
+    rejected: frozenset[str] = frozenset()
+
+    def content(self) -> dict[str, object]:
+        """Return what the digest covers."""
+        return {
+            "operator": self.operator,
+            "version": self.version,
+            "shots": list(self.shots),
+            **({"rejected": sorted(self.rejected)} if self.rejected else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +99,7 @@ class ClipAnalysis:
             "context": self.context,
             "frames": {str(n): s.digest for n, s in self.frames.items()},
             "cuts": list(self.cuts),
-            "steps": [
-                {"operator": s.operator, "version": s.version, "shots": list(s.shots)}
-                for s in self.steps
-            ],
+            "steps": [step.content() for step in self.steps],
         }
 
     def sealed(self) -> ClipAnalysis:

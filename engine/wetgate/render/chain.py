@@ -32,22 +32,13 @@ from wetgate.render.judging import (
     take_apart,
 )
 from wetgate.render.shelf import Shelf, ShelvedFrame
+from wetgate.render.step_input import StepInput
 from wetgate.render.step_output import ResizedOutput, StepOutput, Stepped
 from wetgate.render.store import Plane, PlaneStore, row_bands, to_half
 from wetgate.render.surveys import SurveyedWindow, Surveys
+from wetgate.render.taking_back import repair_blocks, take_back
 from wetgate.render.windows import Shots, gather, gather_if
 from wetgate.render.workers import Workers
-
-
-@dataclass(slots=True, kw_only=True)
-class _StepInput:
-    """What one step starts from for one frame, and the working values made of it."""
-
-    color: Plane
-    finite: Plane
-    touched: Marks | None = None
-    fixes: FrameFixes | None = None
-    working: Plane | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +91,13 @@ class Chain:
         self._tile = tile
         self._reach = reach_of([step.footprints for step in steps])
         self.sizes = sizes_of([step.scale for step in steps])
-        self._inputs: dict[tuple[int, int], _StepInput] = {}
+        self._inputs: dict[tuple[int, int], StepInput] = {}
         self._outputs: dict[tuple[int, int, int], Plane] = {}
         self._classes: dict[tuple[int, int, int], MarksPlane | None] = {}
         self._notes: dict[tuple[int, int, int], FrameNotes] = {}
         self._surveys = Surveys(workers, wide=wide)
         self._labels = step_labels(steps)
+        self._blocks = repair_blocks(steps)
 
     @property
     def only_fixes(self) -> bool:
@@ -128,7 +120,7 @@ class Chain:
         last = len(self.steps) - 1
         if last < 0:
             return Finished(color=None, touched=None, mark=0)
-        stepped = self._run_step(last, number, source)
+        stepped = self._after(last, number, source)
         said = [self._notes[key] for key in sorted(self._notes) if key[2] == number]
         return Finished(
             color=stepped.color,
@@ -172,7 +164,7 @@ class Chain:
 
         reach = self._reach
         for i, n in [k for k in self._inputs if not near(k[1], reach.step_input[k[0]])]:
-            _drop_input(self._inputs.pop((i, n)), owned=i > 0)
+            self._inputs.pop((i, n)).drop(owned=i > 0)
         for key in [k for k in self._outputs if not near(k[2], reach.stage_output[k[0], k[1]])]:
             self._outputs.pop(key).release()
             del self._classes[key]
@@ -185,14 +177,17 @@ class Chain:
         shot = self._shots.index(number)
         return shots[shot] if shot < len(shots) else {}
 
-    def _input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
+    def _rejected(self, index: int) -> frozenset[str]:
+        return self._analyses[index].rejected if index < len(self._analyses) else frozenset()
+
+    def _input(self, index: int, number: int, source: ShelvedFrame) -> StepInput:
         entry = self._inputs.get((index, number))
         if entry is None:
             entry = self._make_input(index, number, source)
             self._inputs[index, number] = entry
         return entry
 
-    def _make_input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
+    def _make_input(self, index: int, number: int, source: ShelvedFrame) -> StepInput:
         entry = self._plain_input(index, number, source)
         made = canvas_of(source.shell)
         made = self.sizes.after(made, index - 1) if index else made
@@ -201,17 +196,17 @@ class Chain:
             return entry
         color = padded(entry.color, made, grown)
         same = entry.finite is entry.color
-        return _StepInput(
+        return StepInput(
             color=color,
             finite=color if same else padded(entry.finite, made, grown),
             touched=None if entry.touched is None else pad_marks(entry.touched, made, grown),
             fixes=None if entry.fixes is None else entry.fixes.taken(*padded_index(made, grown)),
         )
 
-    def _plain_input(self, index: int, number: int, source: ShelvedFrame) -> _StepInput:
+    def _plain_input(self, index: int, number: int, source: ShelvedFrame) -> StepInput:
         if index == 0:
-            return _StepInput(color=source.color, finite=source.finite)
-        stepped = self._run_step(index - 1, number, source)
+            return StepInput(color=source.color, finite=source.finite)
+        stepped = self._after(index - 1, number, source)
         color = stepped.color
         if color is None:
             color = source.color.rows(0, source.color.shape[0])
@@ -221,7 +216,7 @@ class Chain:
             finite = self._store.keep_exact(
                 substitute(color, non_finite_mask(color)), source.shell.sample_type
             )
-        return _StepInput(color=plane, finite=finite, touched=stepped.touched, fixes=stepped.fixes)
+        return StepInput(color=plane, finite=finite, touched=stepped.touched, fixes=stepped.fixes)
 
     def _working(self, index: int, number: int, source: ShelvedFrame) -> Plane:
         entry = self._input(index, number, source)
@@ -268,6 +263,14 @@ class Chain:
         # Scaling aligns frames to the display window, so that must be the same as well.
         return canvas_of(self._shelf.get(number).shell) == canvas_of(source.shell)
 
+    def _after(self, index: int, number: int, source: ShelvedFrame) -> Stepped:
+        """Return a frame after a step; behind a block of repairs without its rejected fixes."""
+        stepped = self._run_step(index, number, source)
+        first = self._blocks.get(index)
+        if first is None:
+            return stepped
+        return take_back(stepped, self._input(first, number, source), first=first == 0)
+
     def _run_step(self, index: int, number: int, source: ShelvedFrame) -> Stepped:
         """Run the last stage of a step and put its result into the source encoding."""
         step = self.steps[index]
@@ -286,6 +289,7 @@ class Chain:
             several=len(self.steps) > 1,
             sample_type=source.shell.sample_type,
             fixes=entry.fixes,
+            rejected=self._rejected(index),
         )
         last = len(step.stages) - 1
         done = self._run_tiles(index, last, number, source, output.write)
@@ -388,12 +392,3 @@ class Chain:
         done = self._workers.map(run, frame.tiles(width, height), side_by_side=True)
         self._notes[index, stage_index, number] = gather_notes(step, done, last=last)
         return done
-
-
-def _drop_input(entry: _StepInput, *, owned: bool) -> None:
-    planes = {entry.working} - {entry.color, entry.finite}
-    if owned:
-        planes |= {entry.color, entry.finite}
-    for plane in planes:
-        if plane is not None:
-            plane.release()

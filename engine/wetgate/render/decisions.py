@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wetgate.operators.base import Analysis, Decisions, Operator, TakesDecisions
 from wetgate.recipe.digest import canonical_json
-from wetgate.render.analysis import ClipAnalysis, ShotAnalyses
+from wetgate.render.analysis import ClipAnalysis
 from wetgate.render.fixes.verdicts import load_verdicts
 from wetgate.render.fixing import labels_of
 
@@ -73,6 +73,7 @@ def decide(
 ) -> ClipAnalysis:
     """Return the analysis with the verdicts on each shot in it, under a digest of its own.
 
+    What is rejected is told to the engine as well, which takes it back; see `render.taking_back`.
     Shots of which nothing is said keep what was measured.
     """
     hearing = _hearing(operators)
@@ -98,12 +99,9 @@ def decide(
             decided = operator.decided(shots[shot], verdicts)
             # What another run will make of the file is what this one goes on with.
             shots[shot] = json.loads(canonical_json(decided))
-        steps[index] = _with_shots(steps[index], shots)
+        gone = frozenset(name for names in rejected.values() for name in names)
+        steps[index] = replace(steps[index], shots=tuple(shots), rejected=gone)
     return replace(analysis, steps=tuple(steps)).sealed()
-
-
-def _with_shots(step: ShotAnalyses, shots: Iterable[Analysis]) -> ShotAnalyses:
-    return replace(step, shots=tuple(shots))
 
 
 def _hearing(operators: Sequence[Operator]) -> dict[str, int]:

@@ -23,6 +23,7 @@ Size = tuple[int, int]
 
 HELD_OUT = "held out by the matte"
 PARTLY_HELD_OUT = "partly held out by the matte"
+REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,14 @@ class StepFix:
         step: index of the step. operator: its label, the operator's name; the second step of one
             operator is labelled `name2`.
         number: value in the maps of the frame, unique over all steps.
+        rejected: by a person, so that its pixels are taken back behind the repairing steps.
     """
 
     step: int
     operator: str
     number: int
     fix: Fix
+    rejected: bool = False
 
     @property
     def id(self) -> str:
@@ -161,6 +164,11 @@ class FrameFixes:
         out.reshape(-1)[self.pixels.at] = self.pixels.number
         return out
 
+    def of_rejected(self) -> NDArray[np.bool_]:
+        """Return which of `pixels` a rejected fix made last."""
+        numbers = [record.number for record in self.records if record.rejected]
+        return np.isin(self.pixels.number, numbers)
+
     def origins(self) -> NDArray[np.float32]:
         """Return where each px was borrowed from, float32 `(h, w, 3)`."""
         out = np.zeros((*self.size, 3), np.float32)
@@ -221,8 +229,13 @@ def join_fixes(
     frame: int,
     before: FrameFixes | None,
     held_by: str = HELD_OUT,
+    rejected: frozenset[str] = frozenset(),
 ) -> FrameFixes:
     """Join the tiles of one step and put them over what the steps before made.
+
+    Args:
+        rejected: ids of fixes of this step, without its label. They are on record as left alone;
+            the pixels that they made stay in the account until they are taken back.
 
     Raises:
         BackendError: two records for one number, two fixes at one anchor, or planes that only
@@ -233,10 +246,12 @@ def join_fixes(
     base = max((r.number for r in before.records), default=0)
     claimed, held_out = _sums(t.claimed for t in tiles), _sums(t.held_out for t in tiles)
     named = tuple(
-        StepFix(step, label, base + fix.number, _as_delivered(fix, claimed, held_out, held_by))
+        StepFix(step, label, base + fix.number, _left(fix, REJECTED), rejected=True)
+        if fix.id in rejected
+        else StepFix(step, label, base + fix.number, _as_delivered(fix, claimed, held_out, held_by))
         for _, fix in sorted(records.items())
     )
-    undone = [r.number for r in named if r.fix.provenance < Provenance.BORROWED]
+    undone = [base + n for n, fix in records.items() if fix.provenance < Provenance.BORROWED]
     made = joined([t.pixels for t in tiles])
     made = replace(made, number=made.number + np.uint32(base))
     return FrameFixes(
@@ -284,10 +299,14 @@ def _as_delivered(
     if held < claimed.get(fix.number, 0):
         why = f"{fix.why}; {PARTLY_HELD_OUT}" if fix.why else PARTLY_HELD_OUT
         return replace(fix, facts=facts, why=why)
+    return _left(replace(fix, facts=facts), held_by)
+
+
+def _left(fix: Fix, why: str) -> Fix:
+    """Return the record of a fix that is not in the picture."""
     return replace(
         fix,
-        facts=facts,
-        why=held_by,
+        why=why,
         applied=False,
         provenance=Provenance.UNTOUCHED,
         source=0,

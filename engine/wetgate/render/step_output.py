@@ -56,7 +56,7 @@ class StepOutput:
         touched: marks of the steps before; None when there are none.
         several: marks are wanted for every pixel, because other steps leave theirs.
         number: of the frame. index, label: of the step.
-        fixes: those of the steps before.
+        fixes: those of the steps before. rejected: ids of own fixes that are to be taken back.
     """
 
     step: BoundStep
@@ -71,6 +71,7 @@ class StepOutput:
     several: bool
     sample_type: SampleType
     fixes: FrameFixes | None = None
+    rejected: frozenset[str] = frozenset()
     out: Pixels = field(init=False)
 
     def __post_init__(self) -> None:
@@ -191,6 +192,7 @@ class StepOutput:
             frame=self.number,
             before=self.fixes,
             held_by=HELD_OUT if self.matte is not None else "the strength of the step is 0",
+            rejected=self.rejected,
         )
 
 

@@ -42,7 +42,7 @@ from wetgate.operators.dirt.neighbors import Likeness, compare, judge
 from wetgate.operators.dirt.parts import Motion, find_along, find_sides
 from wetgate.operators.dirt.places import Place, grown, make_place
 from wetgate.operators.dirt.repair import REACH_OUT, repair
-from wetgate.operators.dirt.tile import Tile, alpha_at
+from wetgate.operators.dirt.tile import REJECTED, Tile, alpha_at
 from wetgate.operators.dirt.verdicts import Verdicts, shifted, verdicts_of
 from wetgate.operators.dirt.ways import TAPS
 
@@ -264,10 +264,14 @@ class Repair:
             if blob.box.grown(REACH_OUT).intersect(tile).is_empty:
                 continue
             made = self._repaired(window, view, pairs, blob, float(confidence), verdicts)
+            rejected = _identity(window, blob) in verdicts.rejected
             if isinstance(made, str):
-                out.leave(window.number, blob, float(confidence), made)
+                why = REJECTED if rejected else made
+                out.leave(window.number, blob, float(confidence), why)
             else:
-                out.lay(window.number, blob, float(confidence), view.place(blob), made)
+                # The engine takes back what is rejected; the matte is of what stays repaired.
+                place, shown = view.place(blob), not rejected
+                out.lay(window.number, blob, float(confidence), place, made, shown=shown)
         return out.judged(_told(verdicts, acts=acts))
 
     def _repaired(
@@ -279,12 +283,9 @@ class Repair:
         confidence: float,
         verdicts: Verdicts,
     ) -> Repaired | str:
-        identity = f"{window.number}-{blob.anchor[0]}-{blob.anchor[1]}"
-        if identity in verdicts.rejected:
-            return "rejected"
         if blob.too_large:
             return "too large"
-        wanted = blob.told or identity in verdicts.accepted
+        wanted = blob.told or _identity(window, blob) in verdicts.accepted
         if confidence < self.operator.threshold and not wanted:
             return "below the threshold"
         place = view.place(blob)
@@ -305,6 +306,10 @@ class Repair:
         if isinstance(made, str) and self.operator.invent:
             return invented(place, defect, view.picture)
         return made
+
+
+def _identity(window: Window, blob: Blob) -> str:
+    return f"{window.number}-{blob.anchor[0]}-{blob.anchor[1]}"
 
 
 def _told(verdicts: Verdicts, *, acts: bool) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from wetgate.operators.dirt.blobs import Blob
 from wetgate.operators.dirt.defects import Repaired
 from wetgate.operators.dirt.places import Place
 
+REJECTED = "rejected"
 _WORTH_TELLING = 0.05
 _BESIDE = np.float32(0.05)
 
@@ -44,11 +45,24 @@ class Tile:
     def leave(self, number: int, blob: Blob, confidence: float, why: str) -> None:
         """Leave a blob as it is and say why, where that is worth telling."""
         self._doubt(blob, confidence)
-        if confidence >= _WORTH_TELLING or why == "rejected":
+        if confidence >= _WORTH_TELLING or why == REJECTED:
             self._records.append(_left_alone(number, blob, confidence, why))
 
-    def lay(self, number: int, blob: Blob, confidence: float, place: Place, made: Repaired) -> None:
-        """Lay what became of a blob over the tile."""
+    def lay(
+        self,
+        number: int,
+        blob: Blob,
+        confidence: float,
+        place: Place,
+        made: Repaired,
+        *,
+        shown: bool = True,
+    ) -> None:
+        """Lay what became of a blob over the tile.
+
+        Args:
+            shown: the matte tells of it.
+        """
         self._doubt(blob, confidence)
         changed = made.weight > 0
         self._records.append(_applied(number, blob, confidence, place, made))
@@ -64,8 +78,9 @@ class Tile:
         self._pixels[at] = made.values[here]
         self._classes[at] = made.classes[here]
         self._fixes[at] = blob.number
-        # How far dirt covers a px; what changed beside it, to meet it softly, shows faintly.
-        self._matte[at] = np.maximum(alpha_at(blob, place)[here], _BESIDE)
+        if shown:
+            # How far dirt covers a px; what changed beside it, to meet it softly, shows faintly.
+            self._matte[at] = np.maximum(alpha_at(blob, place)[here], _BESIDE)
         self._origins[(*at, 0)] = made.steps[here]
         self._origins[(*at, slice(1, None))] = made.shifts[here]
 

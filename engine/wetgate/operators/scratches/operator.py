@@ -76,12 +76,9 @@ class ScratchesOperator:
         return analyse_shot(read, frames, facts, threshold=self.threshold, radius=self.radius)
 
     def decided(self, analysis: Analysis, decisions: Decisions) -> Analysis:
-        """Return the analysis with a person's verdicts on single fixes in it."""
-        verdicts = {k: sorted(cast(Sequence[str], decisions.get(k, ()))) for k in _VERDICTS}
-        return {**analysis, "decisions": verdicts}
-
-
-_VERDICTS = ("accepted", "rejected")
+        """Return the analysis with the single fixes in it that a person accepts."""
+        accepted = sorted(cast(Sequence[str], decisions.get("accepted", ())))
+        return {**analysis, "decisions": {"accepted": accepted}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +98,13 @@ class _TakeOff(NoSurveys):
         matte, origins = np.zeros(shape, np.float32), np.zeros((*shape, 3), np.float32)
         records = []
         verdicts = cast("dict[str, list[str]]", analysis.get("decisions", {}))
-        decided = (frozenset(verdicts.get(k, ())) for k in _VERDICTS)
+        accepted = frozenset(verdicts.get("accepted", ()))
 
         def frame_at(number: int) -> Pixels | None:
             k = number - window.number + radius
             return window.pixels[k] if 0 <= k <= 2 * radius and window.valid[k] else None
 
-        for one in numbered(tracks_of(analysis), window.number, strips, facts.width, *decided):
+        for one in numbered(tracks_of(analysis), window.number, strips, facts.width, accepted):
             record = record_of(
                 one, window.number, strips, window.frame, invent=self.operator.invent
             )

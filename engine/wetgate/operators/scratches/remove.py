@@ -51,12 +51,12 @@ def numbered(
     strips: Strips,
     width: int,
     accepted: frozenset[str] = frozenset(),
-    rejected: frozenset[str] = frozenset(),
 ) -> list[Numbered]:
     """Return the tracks of a frame, numbered from 1 in the order of the analysis.
 
     Args:
-        accepted, rejected: names of fixes on which a person decided.
+        accepted: names of fixes that a person wants. Those that are rejected are made as ever,
+            and taken back by the engine.
     """
     found: list[Numbered] = []
     named: set[tuple[int, int]] = set()
@@ -69,7 +69,7 @@ def numbered(
             continue
         named.add(anchor)
         name = f"{frame}-{anchor[0]}-{anchor[1]}"
-        why = "rejected" if name in rejected else "" if name in accepted else track.why
+        why = "" if name in accepted else track.why
         found.append(Numbered(len(found) + 1, track, here, why))
     return found
 

@@ -13,7 +13,7 @@ from wetgate.render.events import Event, FrameDone
 from wetgate.render.fixes.replayed import OnEvent, OnFrame, Replayed
 from wetgate.render.fixes.restored import Restored, open_restored
 from wetgate.render.fixes.revert import Request, change_fixes
-from wetgate.render.fixes.verdicts import Verdicts, save_verdicts
+from wetgate.render.fixes.verdicts import DECISIONS_SCHEMA, parse_verdicts, save_verdicts
 from wetgate.render.options import JobOptions, Policy, ProvenanceOutput
 
 
@@ -105,9 +105,8 @@ def _decisions(facts: Mapping[str, object], out: Path) -> Path | None:
     found = facts.get("decisions")
     if not isinstance(found, dict) or not (found.get("accepted") or found.get("rejected")):
         return None
-    lists = [[str(name) for name in found.get(key) or []] for key in ("accepted", "rejected")]
     path = out / ".wetgate" / "decisions.json"
-    save_verdicts(path, Verdicts(accepted=frozenset(lists[0]), rejected=frozenset(lists[1])))
+    save_verdicts(path, parse_verdicts({**found, "schema": DECISIONS_SCHEMA}, path))
     return path
 
 
