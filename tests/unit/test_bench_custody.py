@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from support.fixers import Mender
 from support.plates import recipe
-from wetgate.bench import custody
-from wetgate.bench.custody import _Count, _restore, from_acescct, read_samples
+from wetgate.bench import custody, custody_shots
+from wetgate.bench.custody import _Count
+from wetgate.bench.custody_shots import from_acescct, read_samples, restore
 from wetgate.bench.table import BenchRow
 from wetgate.io.exr_planes import encode_planes, write_planes
 from wetgate.model.box import Box
@@ -35,7 +36,7 @@ def scene(number: int) -> NDArray[np.float32]:
 @pytest.fixture(autouse=True)
 def _mend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_FACTORIES", {**registry._FACTORIES, "mend": Mender})
-    monkeypatch.setattr(custody, "RECIPE", recipe("mend"))
+    monkeypatch.setattr(custody_shots, "RECIPE", recipe("mend"))
 
 
 def clip() -> Any:
@@ -56,7 +57,7 @@ def test_light_is_that_of_acescct() -> None:
 
 
 def test_every_check_can_fail(tmp_path: Path) -> None:
-    shot = _restore(tmp_path, "DPX 10-bit", clip())
+    shot = restore(tmp_path, "DPX 10-bit", clip())
     assert np.array_equal(shot.source(1001), np.rint(scene(1001) * 1023))
     good = _Count()
     good.add(shot, 1002)
@@ -96,7 +97,7 @@ def test_a_whole_run_reverts_replays_and_rejects(monkeypatch: pytest.MonkeyPatch
         yield "DPX 10-bit", clip()
         yield "EXR half", clip()
 
-    monkeypatch.setattr(custody, "_clips", clips)
+    monkeypatch.setattr(custody, "clips", clips)
     monkeypatch.setattr(custody, "REVERTED", 5)
     table = custody.run(quick=True)
     rows = list(table.rows)
