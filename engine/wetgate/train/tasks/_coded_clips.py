@@ -17,8 +17,11 @@ _MARGIN = 64
 RATES = {"h264": (20.0, 43.0), "mpeg2": (2.0, 24.0), "jpeg": (8.0, 75.0)}
 _SHARES = {"h264": 0.66, "mpeg2": 0.17, "jpeg": 0.17}
 _PRESETS = ("veryfast", "medium", "medium", "slow")
+_GOPS = (None, None, 12, 24)
+_B_FRAMES = (None, None, None, 0, 2)
 _CROPPED = 0.3
 _STILL = 0.15
+_BT601 = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,18 @@ def random_spec(rng: np.random.Generator) -> CodecSpec:
     if codec == "mpeg2":
         return CodecSpec(codec="mpeg2", qscale=rate)
     return CodecSpec(codec="jpeg", quality=rate)
+
+
+def random_h264(rng: np.random.Generator) -> CodecSpec:
+    """Draw how x264 codes a clip: rate, preset, key frames, frames between, and the matrix."""
+    return CodecSpec(
+        codec="h264",
+        crf=round(float(rng.uniform(*RATES["h264"])), 1),
+        preset=str(rng.choice(_PRESETS)),
+        gop=_GOPS[int(rng.integers(len(_GOPS)))],
+        b_frames=_B_FRAMES[int(rng.integers(len(_B_FRAMES)))],
+        matrix="bt601" if rng.uniform() < _BT601 else "bt709",
+    )
 
 
 def code(rng: np.random.Generator, clean: Frames, spec: CodecSpec) -> CodedClip:

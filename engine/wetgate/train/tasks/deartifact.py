@@ -77,7 +77,7 @@ class Task:
             self._shards += make_shards(
                 folder, f"deartifact-{kind}", seed=seed, count=count, per_shard=_PER_SHARD,
                 make=lambda rng, kind=kind: example(  # type: ignore[misc]
-                    rng, kind, lambda side: _picture(pictures, rng, side, held=False)
+                    rng, kind, lambda side: drawn_picture(pictures, rng, side, held=False)
                 ),
             )  # fmt: skip
         # A clip of each codec in turn, so that the means below are over as many of each.
@@ -85,7 +85,7 @@ class Task:
             self._held += make_shards(
                 folder, f"deartifact-held-{kind}", seed=_HELD_SEED, count=1, per_shard=_HELD,
                 make=lambda rng, kind=kind: example(  # type: ignore[misc]
-                    rng, kind, lambda side: _picture(pictures, rng, side, held=True)
+                    rng, kind, lambda side: drawn_picture(pictures, rng, side, held=True)
                 ),
             )  # fmt: skip
 
@@ -157,7 +157,7 @@ class Task:
         }
 
 
-def _picture(pictures: Pictures, rng: np.random.Generator, side: int, *, held: bool) -> Planes:
+def drawn_picture(pictures: Pictures, rng: np.random.Generator, side: int, *, held: bool) -> Planes:
     """Draw a picture: half of them so small that they are all detail."""
     if rng.uniform() < _DENSE:
         return pictures.dense_crop(rng, side, generated=_GENERATED, held=held)
