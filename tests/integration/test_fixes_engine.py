@@ -19,7 +19,7 @@ from wetgate.model.errors import InputError
 from wetgate.render.fixes.replay import replay
 from wetgate.render.fixes.restored import open_restored
 from wetgate.render.fixes.revert import Request, change_fixes
-from wetgate.render.fixes.verdicts import Verdicts, save_verdicts
+from wetgate.render.fixes.verdicts import Verdicts, load_verdicts, save_verdicts
 from wetgate.render.job import JobOptions, run_job, verify_output
 
 FRAMES = range(1001, 1004)
@@ -212,7 +212,8 @@ def test_other_jobs_are_rendered_again_with_analysis_and_decisions(
     if "specks" in names:
         decisions = tmp_path / "mine.json"
         ids = sorted(applied(first))
-        save_verdicts(decisions, Verdicts(rejected=frozenset(ids[:2])))
+        verdicts = Verdicts(rejected=frozenset(ids[:2]), confidences={ids[0]: 0.75})
+        save_verdicts(decisions, verdicts)
     out = render(plate, tmp_path / "out", *names, decisions=decisions, **options)
     if decisions is not None:
         decisions.unlink()  # the record is enough
@@ -222,6 +223,9 @@ def test_other_jobs_are_rendered_again_with_analysis_and_decisions(
     assert why in report.why
     assert [(f.verdict, f.error) for f in report.frames] == [("same", None)] * len(FRAMES)
     assert file_digests(tmp_path / "again") == file_digests(out)
+    if decisions is not None:
+        told = load_verdicts(tmp_path / "again/.wetgate/decisions.json")
+        assert told == verdicts, "a step that recalibrates learns the same again"
 
 
 def test_a_replay_of_a_named_pattern_keeps_the_names(tmp_path: Path) -> None:

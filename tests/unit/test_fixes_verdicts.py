@@ -161,6 +161,24 @@ def test_the_verdicts_of_a_shot_teach_the_confidence_of_the_rest() -> None:
         assert verdicts.weighed == (8 if learned else 0)
 
 
+def test_what_is_rejected_is_told_to_the_engine_and_is_in_the_digest() -> None:
+    """Scratches makes its rejected fixes as ever, so that its own analysis says nothing of them."""
+    measured = ClipAnalysis(
+        context="", clip="", frames={1001: FrameStamp(digest="")}, cuts=(), detected=(),
+        steps=(ShotAnalyses(operator="scratches", version=1, shots=({"tracks": []},)),),
+    ).sealed()  # fmt: skip
+    operators = [make_operator("scratches", {})]
+    names = ("dirt-1001-3-4", "scratches-1001-3-4", "scratches-1002-3-4", "scratches-1001-9-0")
+    digests = {measured.digest}
+    for count, gone in ((2, {"1001-3-4"}), (4, {"1001-3-4", "1001-9-0"})):
+        after = decide(measured, DecisionsFile(rejected=names[:count]), operators)
+        assert after.steps[0].rejected == gone, "of frames that are there, without the step"
+        digests.add(after.digest)
+    assert len(digests) == 3
+    nothing = decide(measured, DecisionsFile(rejected=names[:1]), operators)
+    assert nothing.digest == measured.digest
+
+
 def test_a_verdict_on_no_fix_is_refused_with_the_nearest(tmp_path: Path) -> None:
     made = make_fixed(tmp_path, [1001], each=1)
     (name,) = made.pixels

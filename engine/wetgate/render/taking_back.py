@@ -63,7 +63,8 @@ def take_back(stepped: Stepped, before: StepInput, *, first: bool) -> Stepped:
     if first and not len(kept.pixels.at):
         # Repairing steps change what is on record alone, so that nothing is changed any more.
         return Stepped(None, _put_marks(stepped, before, at), kept)
-    color = np.array(stepped.color, copy=True)
+    # What a step wrote is nobody else's; a view of a plane that is kept is read-only.
+    color = stepped.color if stepped.color.flags.writeable else stepped.color.copy()
     _put_rows(color, before.color, at)
     return Stepped(color, _put_marks(stepped, before, at), kept)
 
