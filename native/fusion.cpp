@@ -23,6 +23,12 @@ namespace py = pybind11;
 #define WIDE
 #endif
 
+#if defined(_MSC_VER)
+#define ALONE __restrict
+#else
+#define ALONE __restrict__
+#endif
+
 namespace {
 
 using Array = py::array_t<float, py::array::c_style>;
@@ -78,70 +84,163 @@ WIDE void box_mean(const float* in, float* out, float* column, int stride, Rect 
     }
 }
 
-inline void cubic(float t, float (&w)[4]) {  // Keys, a = -0.5
-    const float t2 = t * t, t3 = t2 * t;
-    w[0] = -0.5f * t3 + t2 - 0.5f * t;
-    w[1] = 1.5f * t3 - 2.5f * t2 + 1.f;
-    w[2] = -1.5f * t3 + 2.f * t2 + 0.5f * t;
-    w[3] = 0.5f * t3 - 0.5f * t2;
-}
-
 struct FlowField {
     const std::int16_t* data;
     int width, height, scale;  // one sample covers scale x scale px of the frame
 };
+
+// One row of a warp: where each px comes from, found for all of them in lanes before any is read.
+struct RowOfPlaces {
+    std::vector<int> left, right;                // samples of the flow that lie about a px
+    std::vector<float> along;                    // and how far it lies between them
+    std::vector<float> top[2], bottom[2];        // displacement on the flow's rows above and below
+    int top_row = -1, bottom_row = -1;           // which rows those are
+    std::vector<float> from_x, from_y;           // region coordinates that a px comes from
+    std::vector<float> wx[4], wy[4];             // weights of the kernel
+    std::vector<int> first_x, first_y, inside;   // its first sample; whether the px can be seen
+
+    explicit RowOfPlaces(int n) : left(n), right(n), along(n), from_x(n), from_y(n), first_x(n), first_y(n), inside(n) {
+        for (auto* lines : {top, bottom})
+            for (int i = 0; i < 2; ++i) lines[i].resize(n);
+        for (int i = 0; i < 4; ++i) wx[i].resize(n), wy[i].resize(n);
+    }
+};
+
+// Displacement along one row of the flow, between its samples.
+WIDE void spread_flow(const std::int16_t* flow, const int* left, const int* right, const float* along, int n,
+                      float* ALONE dx, float* ALONE dy) {
+    for (int x = 0; x < n; ++x) {
+        const int a = 2 * left[x], b = 2 * right[x];
+        const float t = along[x];
+        dx[x] = float(flow[a]) * (1.f - t) + float(flow[b]) * t;
+        dy[x] = float(flow[a + 1]) * (1.f - t) + float(flow[b + 1]) * t;
+    }
+}
+
+WIDE void place_row(const float* const (&top)[2], const float* const (&bottom)[2], float vt, int x0, int n, int y,
+                    Rect frame, float reach, float* ALONE from_x, float* ALONE from_y, int* ALONE inside,
+                    float* ALONE ok) {
+    const float low_x = float(frame.x0), high_x = float(frame.x1 - 1);
+    const float low_y = float(frame.y0), high_y = float(frame.y1 - 1);
+    for (int x = 0; x < n; ++x) {
+        const float dx = (top[0][x] * (1.f - vt) + bottom[0][x] * vt) * FLOW_UNIT;
+        const float dy = (top[1][x] * (1.f - vt) + bottom[1][x] * vt) * FLOW_UNIT;
+        const float tx = float(x0 + x) + dx, ty = float(y) + dy;
+        const int seen = int(std::abs(dx) <= reach) & int(std::abs(dy) <= reach) & int(tx >= low_x) &
+                         int(tx <= high_x) & int(ty >= low_y) & int(ty <= high_y);
+        from_x[x] = tx;
+        from_y[x] = ty;
+        inside[x] = seen;
+        ok[x] = float(seen);
+    }
+}
+
+// The kernel's weights at every place, and its first sample.
+WIDE void weigh_row(const float* from, int n, int* ALONE first, float* ALONE w0, float* ALONE w1, float* ALONE w2,
+                    float* ALONE w3) {
+    for (int x = 0; x < n; ++x) {
+        const float whole = std::floor(from[x]), t = from[x] - whole;
+        const float t2 = t * t, t3 = t2 * t;  // Keys, a = -0.5
+        w0[x] = -0.5f * t3 + t2 - 0.5f * t;
+        w1[x] = 1.5f * t3 - 2.5f * t2 + 1.f;
+        w2[x] = -1.5f * t3 + 2.f * t2 + 0.5f * t;
+        w3[x] = 0.5f * t3 - 0.5f * t2;
+        first[x] = int(whole) - 1;
+    }
+}
+
+// Weigh 4 x 4 samples whose rows begin at `row`: each row first, then the rows; both sums in order.
+#if defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12)
+typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
+
+inline __attribute__((always_inline)) float weighed(const float* const (&row)[4], const float (&wx)[4],
+                                                    const float (&wy)[4]) {
+    // Rows become lanes.
+    const Four a = *reinterpret_cast<const Four*>(row[0]), b = *reinterpret_cast<const Four*>(row[1]);
+    const Four c = *reinterpret_cast<const Four*>(row[2]), d = *reinterpret_cast<const Four*>(row[3]);
+    const Four p = __builtin_shufflevector(a, b, 0, 4, 1, 5), q = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const Four r = __builtin_shufflevector(a, b, 2, 6, 3, 7), s = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    Four sum = {0.f, 0.f, 0.f, 0.f};
+    sum += wx[0] * __builtin_shufflevector(p, q, 0, 1, 4, 5);
+    sum += wx[1] * __builtin_shufflevector(p, q, 2, 3, 6, 7);
+    sum += wx[2] * __builtin_shufflevector(r, s, 0, 1, 4, 5);
+    sum += wx[3] * __builtin_shufflevector(r, s, 2, 3, 6, 7);
+    float out = 0.f;
+    for (int j = 0; j < 4; ++j) out += wy[j] * sum[j];
+    return out;
+}
+#else
+inline float weighed(const float* const (&row)[4], const float (&wx)[4], const float (&wy)[4]) {
+    float sum[4] = {0};
+    for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 4; ++j) sum[j] += wx[i] * row[j][i];
+    float out = 0.f;
+    for (int j = 0; j < 4; ++j) out += wy[j] * sum[j];
+    return out;
+}
+#endif
 
 // Warp `planes` planes of `size` samples onto the center; `ok` is 0 where the flow leaves the frame
 // or the allowed reach. Where a pixel comes from is found once for all planes.
 WIDE void warp(const float* in, int planes, std::size_t size, int stride, Rect region, Rect frame,
                int origin_x, int origin_y, FlowField flow, float reach, float* out, float* ok) {
     const float inv = 1.f / float(flow.scale);
+    const int n = frame.x1 - frame.x0;
+    RowOfPlaces at(n);
+    for (int x = 0; x < n; ++x) {
+        const float u = (float(x + frame.x0 + origin_x) + 0.5f) * inv - 0.5f;
+        const float uf = std::floor(u);
+        at.along[x] = u - uf;
+        at.left[x] = std::clamp(int(uf), 0, flow.width - 1);
+        at.right[x] = std::clamp(int(uf) + 1, 0, flow.width - 1);
+    }
+    const auto spread = [&](int row, std::vector<float> (&lines)[2]) {
+        spread_flow(flow.data + std::ptrdiff_t(row) * flow.width * 2, at.left.data(), at.right.data(), at.along.data(),
+                    n, lines[0].data(), lines[1].data());
+    };
     for (int y = frame.y0; y < frame.y1; ++y) {
         const float v = (float(y + origin_y) + 0.5f) * inv - 0.5f;
         const float vf = std::floor(v), vt = v - vf;
         const int v0 = std::clamp(int(vf), 0, flow.height - 1);
         const int v1 = std::clamp(int(vf) + 1, 0, flow.height - 1);
-        for (int x = frame.x0; x < frame.x1; ++x) {
-            const float u = (float(x + origin_x) + 0.5f) * inv - 0.5f;
-            const float uf = std::floor(u), ut = u - uf;
-            const int u0 = std::clamp(int(uf), 0, flow.width - 1);
-            const int u1 = std::clamp(int(uf) + 1, 0, flow.width - 1);
-            float d[2];
-            for (int i = 0; i < 2; ++i) {
-                const auto at = [&](int a, int b) {
-                    return float(flow.data[(std::ptrdiff_t(b) * flow.width + a) * 2 + i]);
-                };
-                const float top = at(u0, v0) * (1.f - ut) + at(u1, v0) * ut;
-                const float bottom = at(u0, v1) * (1.f - ut) + at(u1, v1) * ut;
-                d[i] = (top * (1.f - vt) + bottom * vt) * FLOW_UNIT;
-            }
-            const float tx = float(x) + d[0], ty = float(y) + d[1];
-            const std::ptrdiff_t o = std::ptrdiff_t(y) * stride + x;
-            const bool inside = std::abs(d[0]) <= reach && std::abs(d[1]) <= reach &&
-                                tx >= float(frame.x0) && tx <= float(frame.x1 - 1) &&
-                                ty >= float(frame.y0) && ty <= float(frame.y1 - 1);
-            ok[o] = inside ? 1.f : 0.f;
-            if (!inside) {
+        if (v0 == at.bottom_row) {  // what was below is above now
+            for (int i = 0; i < 2; ++i) at.top[i].swap(at.bottom[i]);
+            std::swap(at.top_row, at.bottom_row);
+        }
+        if (v0 != at.top_row) spread(at.top_row = v0, at.top);
+        if (v1 != at.bottom_row) spread(at.bottom_row = v1, at.bottom);
+        const std::ptrdiff_t start = std::ptrdiff_t(y) * stride + frame.x0;
+        place_row({at.top[0].data(), at.top[1].data()}, {at.bottom[0].data(), at.bottom[1].data()}, vt, frame.x0, n, y,
+                  frame, reach, at.from_x.data(), at.from_y.data(), at.inside.data(), ok + start);
+        weigh_row(at.from_x.data(), n, at.first_x.data(), at.wx[0].data(), at.wx[1].data(), at.wx[2].data(),
+                  at.wx[3].data());
+        weigh_row(at.from_y.data(), n, at.first_y.data(), at.wy[0].data(), at.wy[1].data(), at.wy[2].data(),
+                  at.wy[3].data());
+        for (int x = 0; x < n; ++x) {
+            const std::ptrdiff_t o = start + x;
+            if (!at.inside[x]) {
                 for (int k = 0; k < planes; ++k) out[size * k + o] = in[size * k + o];
                 continue;
             }
-            const float fx = std::floor(tx), fy = std::floor(ty);
-            float wx[4], wy[4];
-            cubic(tx - fx, wx);
-            cubic(ty - fy, wy);
-            int xx[4];
-            for (int i = 0; i < 4; ++i)
-                xx[i] = std::clamp(int(fx) + i - 1, region.x0, region.x1 - 1);
+            const float wx[4] = {at.wx[0][x], at.wx[1][x], at.wx[2][x], at.wx[3][x]};
+            const float wy[4] = {at.wy[0][x], at.wy[1][x], at.wy[2][x], at.wy[3][x]};
+            const int fx = at.first_x[x], fy = at.first_y[x];
+            const bool clear = fx >= region.x0 && fx + 4 <= region.x1 && fy >= region.y0 && fy + 4 <= region.y1;
             for (int k = 0; k < planes; ++k) {
-                float sum = 0.f;
-                for (int j = 0; j < 4; ++j) {
-                    const int yy = std::clamp(int(fy) + j - 1, region.y0, region.y1 - 1);
-                    const float* p = in + size * k + std::ptrdiff_t(yy) * stride;
-                    float s = 0.f;
-                    for (int i = 0; i < 4; ++i) s += wx[i] * p[xx[i]];
-                    sum += wy[j] * s;
+                const float* p = in + size * k;
+                float block[4][4];
+                const float* row[4];
+                if (clear) {
+                    for (int j = 0; j < 4; ++j) row[j] = p + std::ptrdiff_t(fy + j) * stride + fx;
+                } else {  // at the rim the last samples are repeated
+                    for (int j = 0; j < 4; ++j) {
+                        const int yy = std::clamp(fy + j, region.y0, region.y1 - 1);
+                        for (int i = 0; i < 4; ++i)
+                            block[j][i] = p[std::ptrdiff_t(yy) * stride + std::clamp(fx + i, region.x0, region.x1 - 1)];
+                        row[j] = block[j];
+                    }
                 }
-                out[size * k + o] = sum;
+                out[size * k + o] = weighed(row, wx, wy);
             }
         }
     }
