@@ -80,6 +80,10 @@ class ShotNoise:
         """Convert `(h, w, c)` of the working encoding to planes of noise units."""
         return _native.to_noise_units(pixels, *self.forward)
 
+    def to_luma(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Return the first plane of `to_units`, `(h, w)`, without making the others."""
+        return _native.to_noise_luma(pixels, *self.forward)
+
     def to_pixels(self, planes: Planes) -> Pixels:
         """Convert planes back without the bias of the curve or of clipping."""
         return _native.from_noise_units(planes, *self.backward)
@@ -95,11 +99,9 @@ class ShotNoise:
     def sigma(self, signal: Pixels) -> Pixels:
         """Return the deviation of the noise at each sample of a signal, working encoding."""
         tables, ranges = self.deviation
-        out = np.empty_like(signal)
-        for c, (table, (low, high)) in enumerate(zip(tables, ranges, strict=True)):
-            x = np.linspace(float(low), float(high), table.size)
-            out[..., c] = np.interp(signal[..., c], x, table)
-        return out
+        knots = np.stack([np.linspace(float(a), float(b), tables.shape[1]) for a, b in ranges])
+        rows = signal if signal.ndim == 3 else signal.reshape(1, -1, signal.shape[-1])
+        return _native.interpolate(rows, knots, tables.astype(np.float64)).reshape(signal.shape)
 
     def bounded(self, clean: Pixels, source: Pixels) -> Pixels:
         """Take away no more than noise can be: `MOST_REMOVED` deviations at every sample.
@@ -143,7 +145,7 @@ def within_frame(window: Window) -> Window:
     rows, columns = seen.within(window.region)
 
     def cut(frames: tuple[Pixels, ...]) -> tuple[Pixels, ...]:
-        kept = {id(f): np.ascontiguousarray(f[rows, columns]) for f in frames}
+        kept = {id(f): f[rows, columns] for f in frames}  # parts, where they lie: no copies
         return tuple(kept[id(f)] for f in frames)
 
     return replace(window, region=seen, pixels=cut(window.pixels), previous=cut(window.previous))

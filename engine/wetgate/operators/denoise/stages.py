@@ -89,7 +89,7 @@ class Pass:
         if is_idle(analysis, facts):
             return None
         noise = self.noise(analysis, facts)
-        return flow_picture(noise.to_units(whole)[0], *noise.luma, blur)
+        return flow_picture(noise.to_luma(whole), *noise.luma, blur)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Detect:
         if min(facts.width, facts.height) < PATCH:
             return None
         noise = dirt_noise(analysis, facts)
-        return dirt_picture(noise.to_units(np.ascontiguousarray(whole))[0], noise)
+        return dirt_picture(noise.to_luma(whole), noise)
 
     def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
         """Find motion, trust in it, and the change of light."""

@@ -101,13 +101,13 @@ class Evidence:
 def evidence(window: Window, noise: ShotNoise) -> Evidence:
     """Lay the neighbors of a window over its center and compare. Good within the frame only."""
     middle = len(window.pixels) // 2
-    center = _steps(noise.to_units(window.center)[0])
+    center = _steps(noise.to_luma(window.center))
     found = []
     for k, pixels in enumerate(window.pixels):
         motion = window.pairs[k]
         if k == middle or not window.valid[k] or not isinstance(motion, PairMotion):
             continue
-        luma = _steps(noise.to_units(pixels)[0])
+        luma = _steps(noise.to_luma(pixels))
         found.append(_neighbor(window, center, luma, motion, k - middle))
     return _compared(center, tuple(found), noise)
 

@@ -241,8 +241,8 @@ class Repair:
         dirty = grown(suspect, _GROWN)
         near = grown(dirty, TAPS // 2)
         marks = np.where(dirty > 0, DIRTY, np.where(near > 0, NEAR_DIRT, 0)).astype(np.uint8)
-        luma = noise.to_units(picture)[0]
-        return FrameView(picture, marks, table, flow_picture(luma, *noise.luma, 1.0), noise)
+        small = flow_picture(noise.to_luma(picture), *noise.luma, 1.0)
+        return FrameView(picture, marks, table, small, noise)
 
     def survey_pair(self, here: FrameSurvey, there: FrameSurvey) -> PairSurvey:
         """Lay two frames beside each other; nothing is measured before a repair asks."""
