@@ -98,19 +98,28 @@ def _with_networks() -> list[str]:
 
 
 def _network_row(plate: Path, out: Path, recipe: str) -> BenchRow:
-    """Restore one frame by a recipe with a network, with as many neighbors as it looks at."""
-    found = _restore(plate, out, memory=2 << 30, frames="7", recipe=recipe)
-    peak, budget = float(found["peak_mb"]), 2048.0
+    """Restore one frame by a recipe with a network, with as many neighbors as it looks at.
+
+    Where 2 GB are refused the frame is restored in what the refusal asks for.
+    """
+    budget = allowed = 2048
+    found = _restore(plate, out, memory=budget << 20, frames="7", recipe=recipe)
+    if "needs_mb" in found:
+        allowed = int(found["needs_mb"])
+        found = _restore(plate, out, memory=allowed << 20, frames="7", recipe=recipe)
+    peak = float(found["peak_mb"])
+    asked = f"2GB is refused before the first frame; restored in the {allowed} MB asked for"
     return BenchRow(
         case=f"UHD 10-bit DPX, {recipe} with its network, --memory 2GB",
         wetgate=peak,
-        peer=budget,
+        peer=float(budget),
         peer_name="budget",
         ratio=peak / budget,
         goal="<= 1",
-        reached=peak <= budget,
+        reached=allowed == budget and peak <= budget,
         unit="MB",
         extra={"planned MB": float(found["planned_mb"]), "seconds": float(found["seconds"])},
+        note=asked if allowed > budget else "",
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 
 import psutil
 
-from wetgate.render.job import JobOptions, plan_job, run_job
+from wetgate.model.errors import OutOfMemory
+from wetgate.render.events import Planned
+from wetgate.render.job import JobOptions, run_job
 
 
 def peak_bytes() -> int:
@@ -30,16 +33,30 @@ def peak_bytes() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * scale
 
 
+def _asked_for(refused: OutOfMemory) -> int:
+    """Return the budget in MB that a refusal names, as its reader would find it."""
+    return int(re.findall(r"--memory (\d+)MB", str(refused))[-1])
+
+
 def main() -> int:
-    """Run the job described by the first argument and write the figures as JSON."""
+    """Run the job of the first argument and write its figures as JSON, or what it needs."""
     options = JobOptions(**json.loads(sys.argv[1]))
     started = time.perf_counter()
-    plan = plan_job(options)
-    report = run_job(options)
+    planned: list[int] = []
+
+    def hear(event: object) -> None:
+        if isinstance(event, Planned):
+            planned.append(event.plan.peak_memory)
+
+    try:
+        report = run_job(options, on_event=hear)
+    except OutOfMemory as refused:
+        sys.stdout.write(json.dumps({"needs_mb": _asked_for(refused)}))
+        return 0
     if report.exit_code == 0:
         facts = {
             "peak_mb": peak_bytes() / 2**20,
-            "planned_mb": plan.peak_memory / 2**20,
+            "planned_mb": planned[0] / 2**20,
             "seconds": time.perf_counter() - started,
         }
         sys.stdout.write(json.dumps(facts))

@@ -1,0 +1,25 @@
+"""The process that `wetgate bench memory` measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wetgate.bench.memory import _restore
+from wetgate.bench.plates import write_plate
+
+
+def test_a_refusal_names_a_budget_that_is_enough(tmp_path: Path) -> None:
+    plate = tmp_path / "plate"
+    write_plate(plate, range(1, 4), 160, 96)
+
+    def restored(folder: str, memory: int) -> dict[str, float | str]:
+        return _restore(plate, tmp_path / folder, memory=memory, frames="2", recipe="upscale2")
+
+    refused = restored("refused", 1 << 20)
+    assert set(refused) == {"needs_mb"}
+    assert not (tmp_path / "refused").exists()
+    asked = int(refused["needs_mb"])
+    made = restored("made", asked << 20)
+    assert float(made["planned_mb"]) <= asked
+    assert 0 < float(made["peak_mb"]) <= asked
+    assert [p.name for p in (tmp_path / "made").glob("*.dpx")] == ["plate.0002.dpx"]
