@@ -6,6 +6,7 @@ namespace py = pybind11;
 void bind_collaborate(py::module_&);
 void bind_deartifact(py::module_&);
 void bind_dpx(py::module_&);
+void bind_evidence(py::module_&);
 void bind_frame_bridge(py::module_&);
 void bind_frames(py::module_&);
 void bind_fusion(py::module_&);
@@ -17,6 +18,7 @@ PYBIND11_MODULE(_native, m) {
     bind_collaborate(m);
     bind_deartifact(m);
     bind_dpx(m);
+    bind_evidence(m);
     bind_frame_bridge(m);
     bind_frames(m);
     bind_fusion(m);

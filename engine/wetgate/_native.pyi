@@ -56,6 +56,63 @@ def interpolate(
 def from_noise_units(
     planes: NDArray[np.float32], tables: NDArray[np.float32], ranges: NDArray[np.float32]
 ) -> NDArray[np.float32]: ...
+def lay_over(
+    center: NDArray[np.float32],
+    moved: NDArray[np.float32],
+    seen: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    cell: int,
+    trust: NDArray[np.uint8],
+    trust_scale: int,
+    origin: tuple[int, int],
+    frame: tuple[int, int],
+    steps: float,
+    most: float,
+) -> tuple[
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.bool_],
+    NDArray[np.float32],
+    NDArray[np.float32],
+]: ...
+def compare_neighbors(
+    neighbors: Sequence[
+        tuple[
+            NDArray[np.float32],
+            NDArray[np.float32],
+            NDArray[np.float32],
+            NDArray[np.float32],
+            NDArray[np.bool_],
+            bool,
+            bool,
+        ]
+    ],
+    height: int,
+    width: int,
+    unit: float,
+) -> tuple[
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.uint8],
+]: ...
+def displacement(
+    vectors: NDArray[np.int16], scale: int, y: NDArray[np.int64], x: NDArray[np.int64]
+) -> NDArray[np.float64]: ...
+def sample_along(
+    pixels: NDArray[np.float32],
+    vectors: NDArray[np.int16],
+    scale: int,
+    y: NDArray[np.int64],
+    x: NDArray[np.int64],
+    origin: tuple[int, int],
+    frame: tuple[int, int],
+) -> NDArray[np.float32]: ...
 def lowpass(
     plane: NDArray[np.float32], frame: tuple[int, int, int, int]
 ) -> NDArray[np.float32]: ...

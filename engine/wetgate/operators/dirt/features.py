@@ -12,7 +12,6 @@ excess over the whole range that the neighbors have near the place).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from wetgate import _native
 from wetgate.operators.base import Window
 from wetgate.operators.denoise.passes import REACH, ShotNoise
-from wetgate.operators.dirt.motion import PairMotion, between, displacement
+from wetgate.operators.dirt.motion import PairMotion, displacement
 
 STEPS = 16
 """Whole numbers to one deviation of the noise."""
@@ -32,7 +31,6 @@ HALO = REACH + 24
 """px of context: motion, the kernel of the warp, the widest neighborhood looked at."""
 WIDE = 3
 """Reach of the wide mean, px."""
-_ABSENT = np.float32(1 << 20)
 
 Plane = NDArray[np.float32]
 
@@ -119,9 +117,6 @@ def _steps(luma: Plane) -> Plane:
 def _neighbor(
     window: Window, center: Plane, luma: Plane, motion: PairMotion, distance: int
 ) -> Neighbor:
-    import cv2
-
-    cv2.setNumThreads(1)
     region = window.region
     frame = window.frame.shifted(-region.x0, -region.y0)
     moved, seen = _native.warp(
@@ -132,84 +127,66 @@ def _neighbor(
         motion.scale,
         float(REACH),
     )
-    y = np.clip(np.arange(region.y0, region.y1), 0, window.frame.y1 - 1)
-    x = np.clip(np.arange(region.x0, region.x1), 0, window.frame.x1 - 1)
-    light = np.rint(between(motion.offset, motion.cell, y, x) * np.float32(STEPS))
-    there = np.clip(np.rint(moved[0]), -2 * MOST, 2 * MOST) + light
-    visible = seen > 0
-    kernel = np.ones((3, 3), np.uint8)
-    high, low = cv2.dilate(there, kernel), cv2.erode(there, kernel)
-    rows = np.minimum(y // motion.trust_scale, motion.trust.shape[0] - 1)
-    columns = np.minimum(x // motion.trust_scale, motion.trust.shape[1] - 1)
-    trust = motion.trust[np.ix_(rows, columns)].astype(np.float32) / np.float32(255)
-    nothing = np.float32(0)
-    return Neighbor(
-        distance,
-        np.where(visible, center - there, nothing),
-        np.where(visible, center - high, nothing),
-        np.where(visible, center - low, nothing),
-        visible,
-        np.where(visible, trust, nothing),
-        luma,
-        light,
-        motion,
+    difference, above, below, visible, trust, light = _native.lay_over(
+        center,
+        moved[0],
+        seen,
+        motion.offset,
+        motion.cell,
+        motion.trust,
+        motion.trust_scale,
+        (region.x0, region.y0),
+        (window.frame.x1, window.frame.y1),
+        float(STEPS),
+        float(MOST),
     )
+    return Neighbor(distance, difference, above, below, visible, trust, luma, light, motion)
 
 
 def _compared(center: Plane, neighbors: tuple[Neighbor, ...], noise: ShotNoise) -> Evidence:
     import cv2
 
+    cv2.setNumThreads(1)
     unit = np.float32(1.0 / STEPS)
+    zero = np.zeros_like(center)
+    if not neighbors:
+        none = np.zeros(center.shape, np.uint8)
+        return Evidence(
+            center * unit, (), zero, zero, zero, zero, zero, zero, zero, zero, zero, none
+        )
     before = [n for n in neighbors if n.distance < 0][::-1]
     after = [n for n in neighbors if n.distance > 0]
     # With frames on one side only the two nearest of that side have to do.
-    nearest = (before[:1] + after[:1]) if before and after else (before + after)[:2]
-    sides = np.zeros(center.shape, np.uint8)
-    for side in (before, after):
-        if side:
-            sides += np.logical_or.reduce([n.seen for n in side]).astype(np.uint8)
+    near = (before[:1] + after[:1]) if before and after else (before + after)[:2]
+    nearest = tuple(n.distance for n in near)
+    mid, spread, spike, spike_all, rank, texture, trust, sides = _native.compare_neighbors(
+        [
+            (n.difference, n.above, n.below, n.trust, n.seen, n.distance in nearest, n.distance > 0)
+            for n in neighbors
+        ],
+        center.shape[0],
+        center.shape[1],
+        float(unit),
+    )
     binomial = np.array([0.25, 0.5, 0.25], np.float32)
-    zero = np.zeros_like(center)
-    mid, spread = _middle(neighbors, zero)
     smooth = cv2.sepFilter2D(mid, -1, binomial, binomial)
     spread = np.asarray(cv2.sepFilter2D(spread, -1, binomial, binomial), np.float32)
     low, lowest = _deviations(noise)
-    ranges = [np.where(n.seen, n.below - n.above, _ABSENT) for n in nearest]
-    texture = np.minimum.reduce(ranges) * unit if ranges else zero
     return Evidence(
         luma=center * unit,
         neighbors=neighbors,
         mid=mid * unit,
         smooth=np.asarray(smooth * np.float32(1.0 / (STEPS * low)), np.float32),
         wide=around(mid, WIDE) * np.float32(1.0 / (STEPS * lowest)),
-        spike=_agreed([n.difference for n in nearest], nearest) * unit,
-        spike_all=_agreed([n.difference for n in neighbors], neighbors) * unit,
-        rank=_beyond(nearest) * unit,
+        spike=spike,
+        spike_all=spike_all,
+        rank=rank,
         disagreement=spread * unit,
-        texture=np.where(sides > 0, texture, zero),
-        trust=np.maximum.reduce([n.trust for n in nearest]) if nearest else zero,
+        texture=texture,
+        trust=trust,
         sides=sides,
-        nearest=tuple(n.distance for n in nearest),
+        nearest=nearest,
     )
-
-
-def _middle(of: Sequence[Neighbor], zero: Plane) -> tuple[Plane, Plane]:
-    """Return the middle of the differences of all that are seen, and their range."""
-    if not of:
-        return zero, zero
-    count, total = zero.copy(), zero.copy()
-    least, most = np.full_like(zero, _ABSENT), np.full_like(zero, -_ABSENT)
-    for n in of:
-        count += n.seen
-        total += n.difference  # 0 where it is not seen
-        np.minimum(least, np.where(n.seen, n.difference, _ABSENT), out=least)
-        np.maximum(most, np.where(n.seen, n.difference, -_ABSENT), out=most)
-    many = count >= 3
-    inner = np.where(many, total - least - most, total)
-    share = np.where(many, count - 2, np.maximum(count, 1))
-    # Halves at most, with up to two frames on a side: exact.
-    middle = np.asarray(inner / share, np.float32)
-    return middle, np.asarray(np.where(count >= 2, most - least, zero), np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -228,34 +205,6 @@ def _deviations(noise: ShotNoise) -> tuple[float, float]:
     spectrum = noise.spectrum[0].reshape(8, 8).astype(np.float64)
     low, lowest = (float(np.sqrt(np.mean(spectrum * r))) for r in _responses())
     return max(low, 1e-3), max(lowest, 1e-3)
-
-
-def _agreed(differences: Sequence[Plane], of: Sequence[Neighbor]) -> Plane:
-    """Return the difference nearest to 0 where all that are seen have one sign, else 0."""
-    if not of:
-        return np.zeros((0, 0), np.float32)
-    least = np.minimum.reduce(
-        [np.where(n.seen, d, _ABSENT) for n, d in zip(of, differences, strict=True)]
-    )
-    most = np.maximum.reduce(
-        [np.where(n.seen, d, -_ABSENT) for n, d in zip(of, differences, strict=True)]
-    )
-    return _one_sign(least, most)
-
-
-def _beyond(of: Sequence[Neighbor]) -> Plane:
-    if not of:
-        return np.zeros((0, 0), np.float32)
-    least = np.minimum.reduce([np.where(n.seen, n.above, _ABSENT) for n in of])
-    most = np.maximum.reduce([np.where(n.seen, n.below, -_ABSENT) for n in of])
-    return _one_sign(least, most)
-
-
-def _one_sign(least: Plane, most: Plane) -> Plane:
-    nothing = np.float32(0)
-    bright = np.where((least > 0) & (least < _ABSENT), least, nothing)
-    dark = np.where((most < 0) & (most > -_ABSENT), most, nothing)
-    return np.asarray(bright + dark, np.float32)
 
 
 def around(values: Plane, reach: int) -> Plane:
@@ -307,18 +256,13 @@ def sampled(
 ) -> NDArray[np.float32]:
     """Return pixels `(n, channel)` of a neighbor at places of the region, linear between px."""
     region, frame = window.region, window.frame
-    move = displacement(neighbor.motion, y + region.y0, x + region.x0)
-    pixels = window.pixels[len(window.pixels) // 2 + neighbor.distance]
-    at_x = np.clip(x + move[:, 0], -region.x0, frame.x1 - 1 - region.x0)
-    at_y = np.clip(y + move[:, 1], -region.y0, frame.y1 - 1 - region.y0)
-    at_x = np.clip(at_x, 0, pixels.shape[1] - 1)
-    at_y = np.clip(at_y, 0, pixels.shape[0] - 1)
-    c0 = np.minimum(at_x.astype(np.intp), max(pixels.shape[1] - 2, 0))
-    r0 = np.minimum(at_y.astype(np.intp), max(pixels.shape[0] - 2, 0))
-    c1 = np.minimum(c0 + 1, pixels.shape[1] - 1)
-    r1 = np.minimum(r0 + 1, pixels.shape[0] - 1)
-    along = (at_x - c0).astype(np.float32)[:, None]
-    down = (at_y - r0).astype(np.float32)[:, None]
-    top = pixels[r0, c0] * (1 - along) + pixels[r0, c1] * along
-    bottom = pixels[r1, c0] * (1 - along) + pixels[r1, c1] * along
-    return np.asarray(top * (1 - down) + bottom * down, np.float32)
+    motion = neighbor.motion
+    return _native.sample_along(
+        np.ascontiguousarray(window.pixels[len(window.pixels) // 2 + neighbor.distance]),
+        motion.vectors,
+        motion.scale,
+        y,
+        x,
+        (region.x0, region.y0),
+        (frame.x1, frame.y1),
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgate import _native
 from wetgate.operators.denoise.flow import FLOW_UNITS_PER_PIXEL, flow_picture
 from wetgate.operators.denoise.passes import ShotNoise
 
@@ -195,39 +196,8 @@ def _spread(cells: NDArray[np.float32], shape: tuple[int, ...]) -> _Codes:
     return wide[: shape[0], : shape[1]]
 
 
-def between(
-    cells: NDArray[np.float32], cell: int, y: NDArray[np.intp], x: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """Return values `(len(y), len(x))` at px of the full frame, linear between the cells' middles.
-
-    Exactly the same for a px whatever the others asked for.
-    """
-
-    def place(at: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        t = np.clip((at + 0.5) / cell - 0.5, 0.0, count - 1.0)
-        first = np.minimum(t.astype(np.intp), max(count - 2, 0))
-        return first, (t - first).astype(np.float32)
-
-    (row, down), (column, along) = place(y, cells.shape[0]), place(x, cells.shape[1])
-    last_row = np.minimum(row + 1, cells.shape[0] - 1)
-    last_column = np.minimum(column + 1, cells.shape[1] - 1)
-    upper = cells[row] + (cells[last_row] - cells[row]) * down[:, None]
-    return np.asarray(
-        upper[:, column] + (upper[:, last_column] - upper[:, column]) * along, np.float32
-    )
-
-
 def displacement(
     motion: PairMotion, y: NDArray[np.intp], x: NDArray[np.intp]
 ) -> NDArray[np.float64]:
     """Return displacements `(n, 2)`, x then y, px, at `n` places of the full frame."""
-    vectors, scale = motion.vectors, motion.scale
-    v, u = (y + 0.5) / scale - 0.5, (x + 0.5) / scale - 0.5
-    row, column = np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)
-    down, along = (v - row)[:, None], (u - column)[:, None]
-    rows, columns = vectors.shape[:2]
-    r0, r1 = np.clip(row, 0, rows - 1), np.clip(row + 1, 0, rows - 1)
-    c0, c1 = np.clip(column, 0, columns - 1), np.clip(column + 1, 0, columns - 1)
-    top = vectors[r0, c0] * (1 - along) + vectors[r0, c1] * along
-    bottom = vectors[r1, c0] * (1 - along) + vectors[r1, c1] * along
-    return np.asarray((top * (1 - down) + bottom * down) / FLOW_UNITS_PER_PIXEL)
+    return _native.displacement(motion.vectors, motion.scale, y, x)
