@@ -141,15 +141,16 @@ INLINE void transform(const Job& job, const std::vector<Plane>& planes, int chan
 // Keep what stands out of the noise. Returns the noise variance left.
 INLINE float shrink_by_threshold(float* a, int n, const float* noise, float hard, float gain) {
     const float cut = hard * hard * gain;
-    float lane[P] = {0};
     const float dc = a[0];
-    for (int i = 0; i < n * PP; i += P)
-        for (int k = 0; k < P; ++k) {
-            const float v = noise[(i & (PP - 1)) + k];
-            const float keep = a[i + k] * a[i + k] > cut * v ? 1.f : 0.f;
-            a[i + k] *= keep;
-            lane[k] += keep * v * gain;
-        }
+    Eight sum{};
+    for (int i = 0; i < n * PP; i += P) {
+        const Eight v = eight(noise + (i & (PP - 1))), x = eight(a + i);
+        const Eight keep = stands_out(x * x, cut * v);
+        store(x * keep, a + i);
+        sum = sum + keep * v * gain;
+    }
+    float lane[P];
+    store(sum, lane);
     if (a[0] == 0.f && dc != 0.f) {  // the group's mean is never noise
         a[0] = dc;
         lane[0] += noise[0] * gain;
@@ -161,16 +162,15 @@ INLINE float shrink_by_threshold(float* a, int n, const float* noise, float hard
 
 // Weigh every sample by the guide's share of power in it. Returns the noise variance left.
 INLINE float shrink_by_wiener(float* a, const float* guide, int n, const float* noise, float gain) {
-    float lane[P] = {0};
-    for (int i = 0; i < n * PP; i += P)
-        for (int k = 0; k < P; ++k) {
-            const float v = noise[(i & (PP - 1)) + k] * gain;
-            const float s = guide[i + k] * guide[i + k];
-            const float w = s / (s + v);
-            a[i + k] *= w;
-            lane[k] += w * w * v;
-        }
-    float left = 0.f;
+    Eight sum{};
+    for (int i = 0; i < n * PP; i += P) {
+        const Eight v = eight(noise + (i & (PP - 1))) * gain, g = eight(guide + i);
+        const Eight s = g * g, w = s / (s + v);
+        store(eight(a + i) * w, a + i);
+        sum = sum + w * w * v;
+    }
+    float lane[P], left = 0.f;
+    store(sum, lane);
     for (int k = 0; k < P; ++k) left += lane[k];
     return left;
 }
@@ -192,12 +192,10 @@ INLINE void put_back(const Job& job, const Group& group, const float* spectra, f
         for (int y = y0; y < y1; ++y) {
             const std::size_t o = std::size_t(y - job.tile_y0) * tw + (x0 - job.tile_x0);
             const int k = (y - m.y) * P + (x0 - m.x);
-            if (x1 - x0 == P)
-                for (int x = 0; x < P; ++x) {
-                    sum[o + x] += patch[k + x];
-                    weight[o + x] += share[k + x];
-                }
-            else
+            if (x1 - x0 == P) {
+                store(eight(sum + o) + eight(patch + k), sum + o);
+                store(eight(weight + o) + eight(share + k), weight + o);
+            } else
                 for (int x = 0; x < x1 - x0; ++x) {
                     sum[o + x] += patch[k + x];
                     weight[o + x] += share[k + x];

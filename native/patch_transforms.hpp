@@ -68,9 +68,43 @@ INLINE void idct_columns(const float* in, float* out) {
 }
 
 #if defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12)
-// Pairs, then pairs of pairs, then halves change places: 24 shuffles for an 8x8 patch.
+#define HAVE_LANES
 typedef float Lanes __attribute__((vector_size(32), aligned(4), may_alias));
+#endif
 
+// Eight samples side by side. Sums that run over a group stay in registers so; a compiler that is
+// given an array writes it back to memory after every row, and waits for it.
+#ifdef HAVE_LANES
+#pragma GCC diagnostic ignored "-Wpsabi"  // all of it is inlined: no vector is ever passed
+using Eight = Lanes;
+INLINE Eight eight(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
+INLINE void store(Eight values, float* to) { *reinterpret_cast<Lanes*>(to) = values; }
+INLINE Eight stands_out(Eight power, Eight limit) { return power > limit ? Eight{} + 1.f : Eight{}; }
+#else
+struct Eight {
+    float v[P];
+};
+template <class F>
+INLINE Eight by_lane(F f) {
+    Eight out;
+    for (int k = 0; k < P; ++k) out.v[k] = f(k);
+    return out;
+}
+INLINE Eight operator*(const Eight& a, const Eight& b) { return by_lane([&](int k) { return a.v[k] * b.v[k]; }); }
+INLINE Eight operator*(const Eight& a, float b) { return by_lane([&](int k) { return a.v[k] * b; }); }
+INLINE Eight operator*(float a, const Eight& b) { return b * a; }
+INLINE Eight operator+(const Eight& a, const Eight& b) { return by_lane([&](int k) { return a.v[k] + b.v[k]; }); }
+INLINE Eight operator-(const Eight& a, const Eight& b) { return by_lane([&](int k) { return a.v[k] - b.v[k]; }); }
+INLINE Eight operator/(const Eight& a, const Eight& b) { return by_lane([&](int k) { return a.v[k] / b.v[k]; }); }
+INLINE Eight eight(const float* from) { return by_lane([&](int k) { return from[k]; }); }
+INLINE void store(const Eight& values, float* to) { std::copy(values.v, values.v + P, to); }
+INLINE Eight stands_out(const Eight& power, const Eight& limit) {
+    return by_lane([&](int k) { return power.v[k] > limit.v[k] ? 1.f : 0.f; });
+}
+#endif
+
+#ifdef HAVE_LANES
+// Pairs, then pairs of pairs, then halves change places: 24 shuffles for an 8x8 patch.
 INLINE void transpose(const float* in, float* out) {
     Lanes r[P], t[P];
     for (int y = 0; y < P; ++y) r[y] = *reinterpret_cast<const Lanes*>(in + y * P);
@@ -121,10 +155,10 @@ INLINE void haar(float* group, int n, float* out) {
             const float* b = a + PP;
             float* mean = group + i * PP;
             float* difference = out + (half + i) * PP;
-            for (int k = 0; k < PP; ++k) {
-                const float p = a[k], q = b[k];
-                difference[k] = (p - q) * r;
-                mean[k] = (p + q) * r;
+            for (int k = 0; k < PP; k += P) {
+                const Eight p = eight(a + k), q = eight(b + k);
+                store((p - q) * r, difference + k);
+                store((p + q) * r, mean + k);
             }
         }
     std::copy(group, group + PP, out);
@@ -138,10 +172,10 @@ INLINE void haar_inverse(const float* coefficients, int n, float* out) {
             const float* s = out + i * PP;
             const float* d = coefficients + (half + i) * PP;
             float* a = out + (2 * i) * PP;
-            for (int k = 0; k < PP; ++k) {
-                const float p = s[k], q = d[k];
-                a[PP + k] = (p - q) * r;
-                a[k] = (p + q) * r;
+            for (int k = 0; k < PP; k += P) {
+                const Eight p = eight(s + k), q = eight(d + k);
+                store((p - q) * r, a + PP + k);
+                store((p + q) * r, a + k);
             }
         }
 }
