@@ -27,6 +27,7 @@ from wetgate.operators.base import (
     Window,
 )
 from wetgate.operators.denoise import passes
+from wetgate.operators.denoise.reflect import around, picked, reflected
 from wetgate.operators.denoise.shot import is_idle
 from wetgate.operators.denoise.stages import Pass, tile_of, with_grain
 from wetgate.weights import recall_model
@@ -148,19 +149,26 @@ class TemporalNet(Pass):
             clean = with_grain(noise.bounded(alone, source), source, self.operator.grain_keep)
             return Judged(clean, _tile_classes(window))
         base, warped = passes.temporal_inputs(window, noise)
-        sigma = noise.sigma(base)
-        session = self.nets.session(self.nets.temporal)
-        color = (_color(p) for p in (base, window.center, sigma))
-        aligned = [_color_planes(w) for w in warped]
-        planes = temporal_planes(*color, flatness=noise.flatness, warped=aligned)
         # Flow and fusion stop at the edge of the frame; beyond it the network sees it reflected.
         halo = net_halo(self.nets.temporal)
         inner = window.tile.grown(halo).intersect(window.frame.grown(EDGE))
-        rows, columns = _reflect_into(inner, window)
-        planes = np.ascontiguousarray(planes[:, rows][:, :, columns])
-        cut = np.ix_(rows, columns)
-        change = _run(session, planes, inner, sigma[cut])
-        out, weight = guarded(base[cut], change, window.center[cut], sigma[cut], inner)
+        rows, columns = reflected(inner, window)
+        # Planes are laid out for what it sees alone, and for what their detail is told against.
+        part = around(rows, DETAIL), around(columns, DETAIL)
+        rows, columns = rows - part[0].start, columns - part[1].start
+        base, center = base[part], window.center[part]
+        sigma = noise.sigma(base)
+        session = self.nets.session(self.nets.temporal)
+        color = (_color(p) for p in (base, center, sigma))
+        aligned = [None if w is None else _color_planes(w[:, part[0], part[1]]) for w in warped]
+        planes = temporal_planes(*color, flatness=noise.flatness, warped=aligned)
+        planes = picked(planes, rows, columns)
+        base, center, sigma = (
+            np.ascontiguousarray(picked(p.transpose(2, 0, 1), rows, columns).transpose(1, 2, 0))
+            for p in (base, center, sigma)
+        )
+        change = _run(session, planes, inner, sigma)
+        out, weight = guarded(base, change, center, sigma, inner)
         tile = window.tile.within(inner)
         clean = np.ascontiguousarray(out[tile])
         if noise.clips:
@@ -171,6 +179,9 @@ class TemporalNet(Pass):
             _notes(session, weight),
         )
 
+
+DETAIL = 2
+"""Reach of the mean that detail is told against, px."""
 
 _NET_BYTES = 420
 """Planes in and out, and what one tile of the network holds, per px of a tile."""
@@ -241,7 +252,7 @@ def _softened(planes: Planes) -> Planes:
     """Return the mean of 5 x 5 px, edges repeated; sums of a fixed order, whatever the tile."""
     for axis in (1, 2):
         pad = [(0, 0)] * 3
-        pad[axis] = (2, 2)
+        pad[axis] = (DETAIL, DETAIL)
         wide = np.pad(planes, pad, mode="edge")
         size = planes.shape[axis]
         parts = [np.take(wide, np.arange(k, k + size), axis=axis) for k in range(5)]
@@ -348,21 +359,6 @@ def _run_turned(session: Session, planes: Planes, region: Box, sigma: Pixels) ->
     there = Box(-region.x1, -region.y1, -region.x0, -region.y0)
     change = _run(session, turned, there, np.ascontiguousarray(sigma[::-1, ::-1]))
     return np.ascontiguousarray(change[::-1, ::-1])
-
-
-def _reflect_into(inner: Box, window: Window) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows and columns of the region that stand for a box, reflected at the frame."""
-    frame, region = window.frame, window.region
-
-    def line(start: int, stop: int, size: int, origin: int) -> NDArray[np.intp]:
-        period = max(2 * (size - 1), 1)
-        index = np.arange(start, stop, dtype=np.intp) % period
-        return np.where(index < size, index, period - index) - origin
-
-    return (
-        line(inner.y0, inner.y1, frame.height, region.y0),
-        line(inner.x0, inner.x1, frame.width, region.x0),
-    )
 
 
 def _classes(inferred: NDArray[np.bool_] | None) -> NDArray[np.uint8] | None:
