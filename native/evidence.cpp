@@ -340,7 +340,7 @@ py::array_t<double> displacement(Vectors vectors, int scale, Places y, Places x)
     return out;
 }
 
-Array sample_along(Array pixels, Vectors vectors, int scale, Places y, Places x, std::array<int, 2> origin,
+Array sample_along(py::array_t<float> pixels, Vectors vectors, int scale, Places y, Places x, std::array<int, 2> origin,
                    std::array<int, 2> frame) {
     if (pixels.ndim() != 3 || pixels.size() == 0) refuse("pixels are (height, width, channel)");
     const Field field = field_of(vectors, scale);
@@ -348,6 +348,10 @@ Array sample_along(Array pixels, Vectors vectors, int scale, Places y, Places x,
     const std::ptrdiff_t h = pixels.shape(0), w = pixels.shape(1);
     Array out({n, channels});
     const std::int64_t *place_y = y.data(), *place_x = x.data();
+    const auto unit = py::ssize_t(sizeof(float));  // a part of a frame is read where it lies
+    const std::ptrdiff_t down_one = pixels.strides(0) / unit, right_one = pixels.strides(1) / unit,
+                         next = pixels.strides(2) / unit;
+    if (pixels.strides(0) % unit || pixels.strides(1) % unit || pixels.strides(2) % unit) refuse("pixels are unaligned");
     const float* in = pixels.data();
     float* o = out.mutable_data();
     py::gil_scoped_release release;
@@ -364,7 +368,7 @@ Array sample_along(Array pixels, Vectors vectors, int scale, Places y, Places x,
         const std::ptrdiff_t c1 = std::min(c0 + 1, w - 1), r1 = std::min(r0 + 1, h - 1);
         const float along = float(ax - double(c0)), down = float(ay - double(r0));
         for (py::ssize_t c = 0; c < channels; ++c) {
-            const auto at = [&](std::ptrdiff_t r, std::ptrdiff_t k) { return in[(r * w + k) * channels + c]; };
+            const auto at = [&](std::ptrdiff_t r, std::ptrdiff_t k) { return in[r * down_one + k * right_one + c * next]; };
             const float top = at(r0, c0) * (1.f - along) + at(r0, c1) * along;
             const float bottom = at(r1, c0) * (1.f - along) + at(r1, c1) * along;
             o[i * channels + c] = top * (1.f - down) + bottom * down;

@@ -133,22 +133,31 @@ def _inverted(
     return np.interp(t, table.astype(np.float64), x).astype(np.float32), ends
 
 
-def within_frame(window: Window) -> Window:
+def within_frame(window: Window, beyond: int = _BEYOND) -> Window:
     """Return the window without what lies far beyond the frame, which no pass looks at.
 
     Patches and motion end at the edge of the frame; the fusion's kernels reach a few px on. Of a
-    small frame with its halo most is such reflection.
+    small frame with its halo most is such reflection. Pixels are parts of those given: no copies.
+
+    Args:
+        beyond: px beyond the frame that are looked at.
     """
-    seen = window.region.intersect(window.frame.grown(_BEYOND))
+    seen = window.region.intersect(window.frame.grown(beyond))
     if seen == window.region:
         return window
     rows, columns = seen.within(window.region)
 
     def cut(frames: tuple[Pixels, ...]) -> tuple[Pixels, ...]:
-        kept = {id(f): f[rows, columns] for f in frames}  # parts, where they lie: no copies
+        kept = {id(f): f[rows, columns] for f in frames}
         return tuple(kept[id(f)] for f in frames)
 
-    return replace(window, region=seen, pixels=cut(window.pixels), previous=cut(window.previous))
+    return replace(
+        window,
+        region=seen,
+        pixels=cut(window.pixels),
+        previous=cut(window.previous),
+        planes={name: plane[rows, columns] for name, plane in window.planes.items()},
+    )
 
 
 def first_pass(window: Window, noise: ShotNoise, *, step: int, threshold: float) -> Planes:

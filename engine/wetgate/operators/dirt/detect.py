@@ -18,7 +18,7 @@ from wetgate.operators.base import (
     SourceFacts,
     Window,
 )
-from wetgate.operators.denoise.passes import PATCH, ShotNoise
+from wetgate.operators.denoise.passes import PATCH, REACH, ShotNoise, within_frame
 from wetgate.operators.denoise.shot import is_idle, shot_noise
 from wetgate.operators.dirt.confidence import (
     Suspects,
@@ -41,6 +41,7 @@ PLANES = 6
 _REPLACED = 0.15
 """Confidence from which the provisional picture shows what the neighbors do."""
 _GROWN = 2
+_ABOUT = HALO - REACH
 
 
 class DetectSettings(Protocol):
@@ -72,12 +73,17 @@ class Detect:
     nets: NetChoice | None = None
 
     @property
+    def _reach(self) -> int:
+        """Return the px of evidence that a pixel is judged by, motion left aside."""
+        return _ABOUT + _GROWN + (0 if self.nets is None else self.nets.halo)
+
+    @property
     def footprint(self) -> Footprint:
         """Return radius, halo and memory."""
         radius = self.operator.radius
         return Footprint(
             temporal_radius=radius,
-            halo=HALO + _GROWN + (0 if self.nets is None else self.nets.halo),
+            halo=REACH + self._reach,
             bytes_per_pixel=60 * (2 * radius + 1) + 120,
             survey_bytes_per_pixel=2 + 4 * radius,
             exact_output=True,
@@ -99,6 +105,7 @@ class Detect:
 
     def __call__(self, window: Window, analysis: Analysis, facts: SourceFacts) -> Pixels | Judged:
         """Return the planes of the tile."""
+        window = within_frame(window, self._reach)
         tile = window.tile.within(window.region)
         planes = np.zeros((*window.center.shape[:2], PLANES), np.float32)
         planes[..., PICTURE] = window.center

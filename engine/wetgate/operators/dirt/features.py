@@ -258,7 +258,7 @@ def sampled(
     region, frame = window.region, window.frame
     motion = neighbor.motion
     return _native.sample_along(
-        np.ascontiguousarray(window.pixels[len(window.pixels) // 2 + neighbor.distance]),
+        window.pixels[len(window.pixels) // 2 + neighbor.distance],
         motion.vectors,
         motion.scale,
         y,

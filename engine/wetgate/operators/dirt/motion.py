@@ -98,21 +98,18 @@ def pair_motion(here: DirtPicture, there: DirtPicture) -> PairMotion:
     forward = _flow(here.picture, there.picture)
     backward = _flow(there.picture, here.picture)
     a, b = here.picture.astype(np.float32), there.picture.astype(np.float32)
-    moved = _moved(b, forward)
-    offset = _offset(a - moved)
-    left = np.abs(a - moved - _spread(offset, a.shape))
-    still_offset = _offset(a - b)
-    still = np.abs(a - b - _spread(still_offset, a.shape))
-    by_flow, by_rest = cv2.blur(left, (7, 7)), cv2.blur(still, (7, 7))
+    offset, by_flow = _unexplained(a - _moved(b, forward))
+    still_offset, by_rest = _unexplained(a - b)
     # At rest unless motion explains clearly more: flow is vague where there is little to see.
     rests = by_rest <= by_flow + np.float32(0.25 * here.unit)
     rests = cv2.medianBlur(rests.astype(np.uint8), 5) > 0
-    forward[rests] = 0.0
-    error = np.where(rests, by_rest, by_flow) / np.float32(here.unit)
-    back = cv2.remap(backward, *_places(forward), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    astray = np.hypot(*np.moveaxis(forward + back, -1, 0)) * np.float32(here.scale)
-    astray[rests] = 0.0
-    trust = 1.0 / (1.0 + (astray / _BACK_AND_FORTH) ** 2) / (1.0 + (error / _LEAST_TRUSTED) ** 2)
+    np.copyto(forward, np.float32(0), where=rests[..., None])
+    error = np.asarray(np.where(rests, by_rest, by_flow) / np.float32(here.unit), np.float32)
+    back = _moved(backward, forward)
+    back += forward
+    astray = np.hypot(back[..., 0], back[..., 1]) * np.float32(here.scale)
+    np.copyto(astray, np.float32(0), where=rests)
+    trust = 1.0 / _over(astray, _BACK_AND_FORTH) / _over(error, _LEAST_TRUSTED)
     small = -(-columns // 2), -(-rows // 2)
     vectors = cv2.resize(forward, small, interpolation=cv2.INTER_AREA)
     units = np.rint(vectors * float(FLOW_UNITS_PER_PIXEL * here.scale))
@@ -127,6 +124,24 @@ def pair_motion(here: DirtPicture, there: DirtPicture) -> PairMotion:
         np.asarray(best / here.unit, np.float32),
         CELL * here.scale,
     )
+
+
+def _unexplained(difference: _Codes) -> tuple[NDArray[np.float32], _Codes]:
+    """Return the offset of every cell, and what it leaves of a difference in 7 x 7 px; used up."""
+    import cv2
+
+    offset = _offset(difference)
+    difference -= _spread(offset, difference.shape)
+    np.abs(difference, out=difference)
+    return offset, np.asarray(cv2.blur(difference, (7, 7)))
+
+
+def _over(error: _Codes, half: float) -> _Codes:
+    """Return 1 + (error / half)**2; the error is used up."""
+    error /= np.float32(half)
+    error *= error
+    error += np.float32(1)
+    return error
 
 
 def _still(here: DirtPicture) -> PairMotion:
@@ -148,7 +163,8 @@ def _flow(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> NDArray[np.float
 
 
 def _places(flow: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    y, x = np.indices(flow.shape[:2], np.float32)
+    rows, columns = flow.shape[:2]
+    x, y = np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)[:, None]
     return x + flow[..., 0], y + flow[..., 1]
 
 
