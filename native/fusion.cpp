@@ -96,13 +96,13 @@ struct RowOfPlaces {
     std::vector<float> top[2], bottom[2];        // displacement on the flow's rows above and below
     int top_row = -1, bottom_row = -1;           // which rows those are
     std::vector<float> from_x, from_y;           // region coordinates that a px comes from
-    std::vector<float> wx[4], wy[4];             // weights of the kernel
-    std::vector<int> first_x, first_y, inside;   // its first sample; whether the px can be seen
+    std::vector<float> wx, wy;                   // four weights of the kernel for each px
+    std::vector<int> first_x, first_y;           // its first sample
+    std::vector<int> inside, clear;              // whether the px can be seen; all samples exist
 
-    explicit RowOfPlaces(int n) : left(n), right(n), along(n), from_x(n), from_y(n), first_x(n), first_y(n), inside(n) {
+    explicit RowOfPlaces(int n) : left(n), right(n), along(n), from_x(n), from_y(n), wx(4 * n), wy(4 * n), first_x(n), first_y(n), inside(n), clear(n) {
         for (auto* lines : {top, bottom})
             for (int i = 0; i < 2; ++i) lines[i].resize(n);
-        for (int i = 0; i < 4; ++i) wx[i].resize(n), wy[i].resize(n);
     }
 };
 
@@ -136,49 +136,77 @@ WIDE void place_row(const float* const (&top)[2], const float* const (&bottom)[2
 }
 
 // The kernel's weights at every place, and its first sample.
-WIDE void weigh_row(const float* from, int n, int* ALONE first, float* ALONE w0, float* ALONE w1, float* ALONE w2,
-                    float* ALONE w3) {
+WIDE void weigh_row(const float* from, int n, int* ALONE first, float* ALONE weights) {
     for (int x = 0; x < n; ++x) {
         const float whole = std::floor(from[x]), t = from[x] - whole;
         const float t2 = t * t, t3 = t2 * t;  // Keys, a = -0.5
-        w0[x] = -0.5f * t3 + t2 - 0.5f * t;
-        w1[x] = 1.5f * t3 - 2.5f * t2 + 1.f;
-        w2[x] = -1.5f * t3 + 2.f * t2 + 0.5f * t;
-        w3[x] = 0.5f * t3 - 0.5f * t2;
+        float* w = weights + 4 * x;
+        w[0] = -0.5f * t3 + t2 - 0.5f * t;
+        w[1] = 1.5f * t3 - 2.5f * t2 + 1.f;
+        w[2] = -1.5f * t3 + 2.f * t2 + 0.5f * t;
+        w[3] = 0.5f * t3 - 0.5f * t2;
         first[x] = int(whole) - 1;
     }
 }
 
-// Weigh 4 x 4 samples whose rows begin at `row`: each row first, then the rows; both sums in order.
+WIDE void clear_row(const int* first_x, const int* first_y, const int* inside, int n, Rect region, int* ALONE clear) {
+    const int last_x = region.x1 - 4, last_y = region.y1 - 4;
+    for (int x = 0; x < n; ++x)
+        clear[x] = inside[x] & int(first_x[x] >= region.x0) & int(first_x[x] <= last_x) &
+                   int(first_y[x] >= region.y0) & int(first_y[x] <= last_y);
+}
+
+// Weigh 4 x 4 samples whose rows lie `stride` apart: each row first, then the rows; in order.
 #if defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12)
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 
-inline __attribute__((always_inline)) float weighed(const float* const (&row)[4], const float (&wx)[4],
-                                                    const float (&wy)[4]) {
+inline __attribute__((always_inline)) float weighed(const float* p, std::ptrdiff_t stride, const float* wx,
+                                                    const float* wy) {
     // Rows become lanes.
-    const Four a = *reinterpret_cast<const Four*>(row[0]), b = *reinterpret_cast<const Four*>(row[1]);
-    const Four c = *reinterpret_cast<const Four*>(row[2]), d = *reinterpret_cast<const Four*>(row[3]);
-    const Four p = __builtin_shufflevector(a, b, 0, 4, 1, 5), q = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    const Four r = __builtin_shufflevector(a, b, 2, 6, 3, 7), s = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const Four a = *reinterpret_cast<const Four*>(p), b = *reinterpret_cast<const Four*>(p + stride);
+    const Four c = *reinterpret_cast<const Four*>(p + 2 * stride), d = *reinterpret_cast<const Four*>(p + 3 * stride);
+    const Four q = __builtin_shufflevector(a, b, 0, 4, 1, 5), r = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const Four s = __builtin_shufflevector(a, b, 2, 6, 3, 7), t = __builtin_shufflevector(c, d, 2, 6, 3, 7);
     Four sum = {0.f, 0.f, 0.f, 0.f};
-    sum += wx[0] * __builtin_shufflevector(p, q, 0, 1, 4, 5);
-    sum += wx[1] * __builtin_shufflevector(p, q, 2, 3, 6, 7);
-    sum += wx[2] * __builtin_shufflevector(r, s, 0, 1, 4, 5);
-    sum += wx[3] * __builtin_shufflevector(r, s, 2, 3, 6, 7);
-    float out = 0.f;
-    for (int j = 0; j < 4; ++j) out += wy[j] * sum[j];
-    return out;
+    sum += wx[0] * __builtin_shufflevector(q, r, 0, 1, 4, 5);
+    sum += wx[1] * __builtin_shufflevector(q, r, 2, 3, 6, 7);
+    sum += wx[2] * __builtin_shufflevector(s, t, 0, 1, 4, 5);
+    sum += wx[3] * __builtin_shufflevector(s, t, 2, 3, 6, 7);
+    sum *= *reinterpret_cast<const Four*>(wy);
+    return (((0.f + sum[0]) + sum[1]) + sum[2]) + sum[3];
 }
 #else
-inline float weighed(const float* const (&row)[4], const float (&wx)[4], const float (&wy)[4]) {
-    float sum[4] = {0};
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) sum[j] += wx[i] * row[j][i];
+inline float weighed(const float* p, std::ptrdiff_t stride, const float* wx, const float* wy) {
     float out = 0.f;
-    for (int j = 0; j < 4; ++j) out += wy[j] * sum[j];
+    for (int j = 0; j < 4; ++j) {
+        float sum = 0.f;
+        for (int i = 0; i < 4; ++i) sum += wx[i] * p[j * stride + i];
+        out += wy[j] * sum;
+    }
     return out;
 }
 #endif
+
+// One row of one plane. At the rim the last samples are repeated; what cannot be seen stays.
+WIDE void sample_row(const float* in, int stride, Rect region, int n, const int* first_x, const int* first_y,
+                     const int* inside, const int* clear, const float* wx, const float* wy, const float* own,
+                     float* ALONE out) {
+    for (int x = 0; x < n; ++x) {
+        if (clear[x]) {
+            out[x] = weighed(in + std::ptrdiff_t(first_y[x]) * stride + first_x[x], stride, wx + 4 * x, wy + 4 * x);
+        } else if (inside[x]) {
+            float block[16];
+            for (int j = 0; j < 4; ++j) {
+                const int y = std::clamp(first_y[x] + j, region.y0, region.y1 - 1);
+                for (int i = 0; i < 4; ++i)
+                    block[4 * j + i] = in[std::ptrdiff_t(y) * stride + std::clamp(first_x[x] + i, region.x0, region.x1 - 1)];
+            }
+            out[x] = weighed(block, 4, wx + 4 * x, wy + 4 * x);
+        } else {
+            out[x] = own[x];
+        }
+    }
+}
 
 // Warp `planes` planes of `size` samples onto the center; `ok` is 0 where the flow leaves the frame
 // or the allowed reach. Where a pixel comes from is found once for all planes.
@@ -212,37 +240,12 @@ WIDE void warp(const float* in, int planes, std::size_t size, int stride, Rect r
         const std::ptrdiff_t start = std::ptrdiff_t(y) * stride + frame.x0;
         place_row({at.top[0].data(), at.top[1].data()}, {at.bottom[0].data(), at.bottom[1].data()}, vt, frame.x0, n, y,
                   frame, reach, at.from_x.data(), at.from_y.data(), at.inside.data(), ok + start);
-        weigh_row(at.from_x.data(), n, at.first_x.data(), at.wx[0].data(), at.wx[1].data(), at.wx[2].data(),
-                  at.wx[3].data());
-        weigh_row(at.from_y.data(), n, at.first_y.data(), at.wy[0].data(), at.wy[1].data(), at.wy[2].data(),
-                  at.wy[3].data());
-        for (int x = 0; x < n; ++x) {
-            const std::ptrdiff_t o = start + x;
-            if (!at.inside[x]) {
-                for (int k = 0; k < planes; ++k) out[size * k + o] = in[size * k + o];
-                continue;
-            }
-            const float wx[4] = {at.wx[0][x], at.wx[1][x], at.wx[2][x], at.wx[3][x]};
-            const float wy[4] = {at.wy[0][x], at.wy[1][x], at.wy[2][x], at.wy[3][x]};
-            const int fx = at.first_x[x], fy = at.first_y[x];
-            const bool clear = fx >= region.x0 && fx + 4 <= region.x1 && fy >= region.y0 && fy + 4 <= region.y1;
-            for (int k = 0; k < planes; ++k) {
-                const float* p = in + size * k;
-                float block[4][4];
-                const float* row[4];
-                if (clear) {
-                    for (int j = 0; j < 4; ++j) row[j] = p + std::ptrdiff_t(fy + j) * stride + fx;
-                } else {  // at the rim the last samples are repeated
-                    for (int j = 0; j < 4; ++j) {
-                        const int yy = std::clamp(fy + j, region.y0, region.y1 - 1);
-                        for (int i = 0; i < 4; ++i)
-                            block[j][i] = p[std::ptrdiff_t(yy) * stride + std::clamp(fx + i, region.x0, region.x1 - 1)];
-                        row[j] = block[j];
-                    }
-                }
-                out[size * k + o] = weighed(row, wx, wy);
-            }
-        }
+        weigh_row(at.from_x.data(), n, at.first_x.data(), at.wx.data());
+        weigh_row(at.from_y.data(), n, at.first_y.data(), at.wy.data());
+        clear_row(at.first_x.data(), at.first_y.data(), at.inside.data(), n, region, at.clear.data());
+        for (int k = 0; k < planes; ++k)
+            sample_row(in + size * k, stride, region, n, at.first_x.data(), at.first_y.data(), at.inside.data(),
+                       at.clear.data(), at.wx.data(), at.wy.data(), in + size * k + start, out + size * k + start);
     }
 }
 
