@@ -24,7 +24,7 @@
 #include <string>
 #include <vector>
 
-#include "patch_groups.hpp"
+#include "patch_search.hpp"
 #include "patch_transforms.hpp"
 
 namespace py = pybind11;
@@ -36,86 +36,6 @@ namespace py = pybind11;
 #endif
 
 namespace {
-
-struct Job {
-    int frames = 0, center = 0, channels = 0;
-    std::vector<Plane> noisy, basic;  // [frame * channels + channel]
-    std::vector<Plane> guide;         // [frame]
-    std::vector<const std::int16_t*> flow;  // [frame] -> (gy, gx, 2) dx, dy; null: no candidate
-    int grid_w = 0;                         // references in a row of the flow arrays
-    int frame_x0, frame_y0, frame_x1, frame_y1;  // full frame in region coordinates
-    int tile_x0, tile_y0, tile_x1, tile_y1;      // tile in region coordinates
-    std::vector<int> ref_x, ref_y;               // reference grid in region coordinates
-    int radius_here, radius_there, group_size, per_frame, reach;
-    float threshold;               // largest distance of a match, summed over the patch
-    float hard;                    // stage 1: threshold in noise deviations
-    const float* noise;            // (channels, PP) variance of each DCT sample, transposed
-    const float* level_gain;       // noise variance factor against center luma, or null
-    float level_lo, level_step;
-    int level_count;
-    float window[PP];              // aggregation window
-};
-
-template <int S>
-INLINE void scan(const Job& job, int frame, int x0, int y0, int x1, int y1, int rx, int ry,
-                 const float* patch, Group& group, bool check) {
-    const Plane other = job.guide[frame];
-    alignas(64) float d[S];
-    for (int y = y0; y <= y1; ++y)
-        for (int x = x0; x <= x1; x += S) {
-            const int from = std::min(x, job.frame_x1 - P + 1 - S), end = std::min(x + S, x1 + 1);
-            const float* q = other.at(from, y);
-            if (!distances<S>(patch, q, other.stride, group.limit(job.threshold), d)) continue;
-            for (int at = x; at < end; ++at) {
-                if (!(d[at - from] < group.limit(job.threshold))) continue;  // NaN matches nothing
-                if (frame == job.center && at == rx && y == ry) continue;
-                if (check && group.holds(frame, at, y)) continue;
-                group.insert({d[at - from], at, y, frame});
-            }
-        }
-}
-
-INLINE void search(const Job& job, int frame, int cx, int cy, int radius, int rx, int ry,
-                   Group& group, bool check) {
-    const int x0 = std::max(cx - radius, job.frame_x0), x1 = std::min(cx + radius, job.frame_x1 - P);
-    const int y0 = std::max(cy - radius, job.frame_y0), y1 = std::min(cy + radius, job.frame_y1 - P);
-    alignas(64) float patch[PP];
-    load(job.guide[job.center], rx, ry, patch);
-    // Nothing outside the frame is read: the last block begins where it still fits.
-    const int last = job.frame_x1 - P - job.frame_x0;
-    if (x1 - x0 >= 8 && last >= 15)
-        scan<16>(job, frame, x0, y0, x1, y1, rx, ry, patch, group, check);
-    else if (x1 - x0 >= 4 && last >= 7)
-        scan<8>(job, frame, x0, y0, x1, y1, rx, ry, patch, group, check);
-    else
-        scan<1>(job, frame, x0, y0, x1, y1, rx, ry, patch, group, check);
-}
-
-INLINE void gather(const Job& job, int gi, int rx, int ry, Group& group) {
-    group.count = 0;
-    group.size = job.group_size - 1;
-    search(job, job.center, rx, ry, job.radius_here, rx, ry, group, false);
-    for (int f = 0; f < job.frames; ++f) {
-        if (f == job.center || !job.guide[f].data) continue;
-        Group local;
-        local.size = job.per_frame;
-        search(job, f, rx, ry, job.radius_there / 2, rx, ry, local, false);
-        if (job.flow[f]) {
-            const int dx = job.flow[f][2 * gi], dy = job.flow[f][2 * gi + 1];
-            if (std::abs(dx) <= job.reach && std::abs(dy) <= job.reach)
-                search(job, f, rx + dx, ry + dy, job.radius_there, rx, ry, local, true);
-        }
-        for (int i = 0; i < local.count; ++i)
-            if (local.item[i].distance < group.limit(job.threshold)) group.insert(local.item[i]);
-    }
-    // The reference leads; the group is cut to a power of two for the Haar transform.
-    int n = 1;
-    while (2 * n <= group.count + 1) n *= 2;
-    const int keep = n - 1;
-    for (int i = keep; i > 0; --i) group.item[i] = group.item[i - 1];
-    group.item[0] = {0.f, rx, ry, job.center};
-    group.count = n;
-}
 
 INLINE float level_factor(const Job& job, float level) {
     if (!job.level_gain) return 1.f;
@@ -220,10 +140,11 @@ WIDE void filter(const Job& job, float* sum, float* weight) {
     float* a = work + MAX_GROUP * PP;
     float* guide = a + MAX_GROUP * PP;
     Group group;
-    for (std::size_t gy = 0; gy < job.ref_y.size(); ++gy)
+    for (std::size_t gy = 0; gy < job.ref_y.size(); ++gy) {
+        Hints hints;
         for (std::size_t gx = 0; gx < job.ref_x.size(); ++gx) {
             const int rx = job.ref_x[gx], ry = job.ref_y[gy];
-            gather(job, int(gy) * job.grid_w + int(gx), rx, ry, group);
+            gather(job, int(gy) * job.grid_w + int(gx), rx, ry, group, hints);
             const float gain = noise_gain(job, rx, ry);
             for (int c = 0; c < job.channels; ++c) {
                 const float* noise = job.noise + c * PP;
@@ -239,6 +160,7 @@ WIDE void filter(const Job& job, float* sum, float* weight) {
                 put_back(job, group, work, 1.f / std::max(left, 1e-12f), sum + c * plane, weight + c * plane);
             }
         }
+    }
 }
 
 using Array = py::array_t<float, py::array::c_style>;

@@ -152,9 +152,11 @@ def _textured(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     return ((index >> np.uint64(40)).astype(np.float32) / np.float32(1 << 21)).reshape(shape)
 
 
-def _digest_of_collaborate(width: int, radius: int) -> str:
+def _digest_of_collaborate(width: int, radius: int, level_of: float = 0.0) -> str:
     height, count = 25, 3
     noisy = [_textured((2, height, width), k) for k in range(count)]
+    if level_of:  # few levels: candidates that are equally far apart abound
+        noisy = [np.floor(n / np.float32(level_of)) for n in noisy]
     basic = [n + _textured(n.shape, k + 9) for k, n in enumerate(noisy)]
     refs_x = sorted({*range(0, width - 7, 3), width - 8})
     refs_y = sorted({*range(0, height - 7, 3), height - 8})
@@ -195,6 +197,22 @@ def test_how_candidates_are_laid_out_in_lanes_changes_no_bit(
     # Recorded before candidates were compared in blocks: one at a time, its rows the lanes.
     # Frames narrower than a block, as wide as one, a px wider and several blocks wide.
     assert _digest_of_collaborate(width, radius) == digest
+
+
+@pytest.mark.parametrize(
+    ("width", "radius", "level", "digest"),
+    [
+        (40, 8, 1.0, "aa5c23809d3c4747"),
+        (61, 18, 4.0, "159349bc214b5b7f"),
+        (61, 12, 7.9, "79cef6e7a4982b7b"),
+    ],
+)
+def test_what_the_reference_before_found_changes_no_bit(
+    width: int, radius: int, level: float, digest: str
+) -> None:
+    # Recorded before a search was bounded by what lay near the reference before. Where distances
+    # are alike the first candidate counts, however few of them are looked at.
+    assert _digest_of_collaborate(width, radius, level) == digest
 
 
 def test_lowpass_is_the_binomial_with_edges_repeated() -> None:
