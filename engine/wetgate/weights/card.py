@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from wetgate.model.errors import ModelLoadError, UsageError
@@ -293,5 +294,11 @@ def _read_record(kind: Any, value: Any, where: str) -> Any:
     ]
     if absent:
         raise _bad(f"{where} lacks {', '.join(absent)}", "every required key")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     return kind(**{k: _read(hints[k], v, f"{where}.{k}") for k, v in value.items()})
+
+
+@lru_cache(maxsize=16)
+def _hints(kind: type) -> Mapping[str, Any]:
+    """Return the types of a record's fields; resolved once, they take longer than a card."""
+    return typing.get_type_hints(kind)
