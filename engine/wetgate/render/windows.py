@@ -62,10 +62,15 @@ def gather(plane: Plane, region: Box) -> Pixels:
     else:
         straight = band[inside.y0 - first : inside.y1 - first]
         out[top:bottom, left:right] = straight[:, inside.x0 : inside.x1]
-        out[top:bottom, :left] = straight[:, columns[:left]]
-        out[top:bottom, right:] = straight[:, columns[right:]]
-    out[:top] = band[rows[:top] - first][:, columns]
-    out[bottom:] = band[rows[bottom:] - first][:, columns]
+        for side in (slice(0, left), slice(right, len(columns))):
+            if side.start < side.stop:
+                out[top:bottom, side] = straight.take(columns[side], axis=1)
+    for part in (slice(0, top), slice(bottom, len(rows))):
+        above = rows[part] - region.y0
+        if above.size and above.min() >= top and above.max() < bottom:
+            out[part] = out[above]  # whole rows, reflected sideways already
+        else:
+            out[part] = band[rows[part] - first][:, columns]
     return out
 
 
