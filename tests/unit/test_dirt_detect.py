@@ -331,6 +331,11 @@ def test_the_network_sees_the_evidence() -> None:
     quiet = np.ones((HEIGHT, WIDTH), bool)
     quiet[loud.y, loud.x] = False
     assert np.all(planes[10][quiet] == -2.0) and LIMIT == 8.0
+    assert planes[13, loud.y, loud.x] == pytest.approx(2 * np.arcsinh(loud.beyond / 2), abs=1e-5)
+    assert planes[14, loud.y, loud.x] == pytest.approx(loud.echo)
+    assert not planes[13][quiet].any() and not planes[14][quiet].any()
+    assert planes[15] == pytest.approx(2 * np.arcsinh(seen.texture / 2), abs=1e-5)
+    assert np.abs(loud.beyond).max() > 1.0 and np.abs(loud.echo).max() > 0.01
 
 
 @pytest.mark.parametrize("box", [Box(33, 41, 90, 77), Box(-5, -5, 50, 60), Box(60, 68, 64, 75)])

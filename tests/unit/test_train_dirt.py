@@ -13,10 +13,12 @@ pytest.importorskip("torch", reason="training needs the torch extra")
 from wetgate.operators.dirt.net import INPUTS, QUIET
 from wetgate.simulate import DamagedShot, DamageSpec, DirtSpec, GrainSpec
 from wetgate.train import dirt_calibration as fits
+from wetgate.train.generated import fine_lines, generated_picture
 from wetgate.train.pictures import Pictures
 from wetgate.train.task import Batch, load_recipe
 from wetgate.train.tasks import _dirt_clips, dirt
 from wetgate.train.tasks._dirt_clips import CLEAN, DIRT, UNSURE, labels_of, make_clip
+from wetgate.train.tasks._dirt_scenes import Scene
 from wetgate.train.tasks.dirt import Task, average_precision, best_f1
 
 
@@ -45,6 +47,46 @@ def test_batches_depend_on_the_generator_alone(task: Task) -> None:
     assert set(np.unique(one.target)) <= {0.0, 1.0}
     # What does not stand out starts from certainty, and what does from the classical logit.
     assert np.array_equal(one.base, 4.0 * one.x[:, 10:11]) and one.base.min() == QUIET
+
+
+def test_only_what_stands_out_and_is_known_is_learned(task: Task) -> None:
+    made = task.batch(np.random.default_rng(5), 6)
+    assert made.weight is not None and made.weight.max() <= 1.0
+    asked = made.weight > 0
+    assert asked.any() and np.all(made.x[:, 10:11][asked] > 0.25 * QUIET)
+    for one in made.weight:
+        counted = np.unique(one[one > 0])
+        assert len(counted) <= 1  # all of a patch alike
+        if counted.size:
+            # As much as of so many where few stand out, by the root where many do.
+            count = int((one > 0).sum())
+            assert counted[0] == pytest.approx(min(1.0, (64 / count) ** 0.5))
+
+
+def test_a_scene_moves_as_it_was_drawn() -> None:
+    rng = np.random.default_rng(3)
+    moved = set()
+    for _ in range(24):
+        scene = Scene(rng, Pictures([]), size=(96, 64), frames=3, room=40, held=False)
+        first, second = scene(0), scene(1)
+        assert first.shape == (64, 96, 3) and first.min() >= 0.0
+        assert np.array_equal(first, scene(0))
+        moved.add(bool(np.abs(first - second).max() > 0))
+    assert moved == {True, False}
+
+
+def test_fine_lines_are_fine_and_stay_in_range() -> None:
+    steps = []
+    for seed in range(12):
+        chart = fine_lines(np.random.default_rng(seed), 96)
+        assert chart.shape == (96, 96, 3) and chart.dtype == np.float32
+        assert chart.min() >= 0.0 and chart.max() <= 1.0
+        assert np.array_equal(chart, fine_lines(np.random.default_rng(seed), 96))
+        steps.append(np.abs(np.diff(chart[..., 1], axis=1)).mean() / chart.std())
+    smooth = generated_picture(np.random.default_rng(1), 96)
+    # A wave of period p has a mean step of about 4 sqrt(2) / p of its deviation.
+    assert np.median(steps) > 0.25
+    assert np.abs(np.diff(smooth[..., 1], axis=1)).mean() / smooth.std() < np.median(steps)
 
 
 def test_a_clip_is_made_again_from_its_generator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +175,16 @@ def test_a_calibration_keeps_what_is_not_fitted_again(tmp_path: Path) -> None:
     fits.write(path, {"other": first}, {})
     text = path.read_text("utf-8")
     assert '"pixel"' in text and '"other"' in text and '"clips": 3' in text
+
+
+def test_a_shot_is_clean_when_no_blob_may_be_dirt() -> None:
+    def shot(*kinds: int) -> list[fits.FrameBlobs]:
+        of = np.array(kinds, np.int8)
+        none = fits.looks_of(np.zeros((4, 5), np.int32), 0, np.zeros((4, 5, 6), np.float32))
+        return [fits.FrameBlobs(none, of[:1], (4, 5)), fits.FrameBlobs(none, of[1:], (4, 5))]
+
+    assert fits.is_clean(shot()) and fits.is_clean(shot(0, 0, 0))
+    assert not fits.is_clean(shot(0, 0, 1)) and not fits.is_clean(shot(-1, 0))
 
 
 def test_the_committed_recipe_makes_its_task() -> None:

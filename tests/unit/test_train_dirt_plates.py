@@ -15,7 +15,7 @@ from wetgate.simulate.dirt_shapes import is_held_out
 from wetgate.train.tasks import _dirt_plates as plates
 from wetgate.train.tasks._dirt_clips import ACTIONS, CLEAN, DIRT, DirtClip, gather_overlays
 
-FILM = plates.Filmed(name="a film", file="leaves", pan=(1.0, 0.0), acted=True)
+FILM = plates.Filmed(name="a film", file="leaves 9", pan=(1.0, 0.0), acted=True)
 
 
 def test_a_film_has_every_strength_and_every_action(
@@ -29,7 +29,7 @@ def test_a_film_has_every_strength_and_every_action(
 
     monkeypatch.setattr(plates, "_clip", noted)
     monkeypatch.setattr(plates, "_filmed", lambda film, picture: picture)
-    still = plates.Filmed(name="still", file="lines")
+    still = plates.Filmed(name="still", file="lines 5")
     names = [n for n, _ in plates.filmed_clips((7, (FILM, still)), [], tmp_path)]
     acts = [f"a film, {kind}" for kind in (*ACTIONS, "nothing")]
     own = ["light", "overlays, light", "medium", "heavy"]
@@ -51,6 +51,12 @@ def test_a_clip_is_made_again_and_says_where_its_dirt_is(monkeypatch: pytest.Mon
     assert {CLEAN, DIRT} <= set(np.unique(one.labels))
     other = next(plates.film_clips(0, FILM, 6, [], None))[1]
     assert not np.array_equal(other.labels, one.labels)
+
+
+def test_what_is_generated_depends_on_its_seed() -> None:
+    one, same, other = (plates._picture(f"chart {k}", []) for k in (3, 3, 4))
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+    assert one.shape == (440, 440, 3) and one.min() >= 0.0
 
 
 def test_only_photographs_on_record_are_filmed(tmp_path: Path) -> None:

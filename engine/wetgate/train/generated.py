@@ -33,6 +33,82 @@ def words_and_lines(rng: np.random.Generator, size: int) -> Picture:
     return np.clip(np.concatenate(both, axis=1), 0.0, 1.0).astype(np.float32)
 
 
+def fine_lines(rng: np.random.Generator, size: int) -> Picture:
+    """Return a chart: bands of zone plates, gratings, weaves and small print, down to 2.4 px."""
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    picture = np.empty((size, size, 3), np.float32)
+    edges = np.sort(rng.uniform(0.2, 0.8, int(rng.integers(0, 3)))) * size
+    band = np.searchsorted(edges, (x if rng.uniform() < 0.5 else y)[..., None])[..., 0]
+    for k in range(len(edges) + 1):
+        middle, depth = rng.uniform(0.3, 0.6), rng.uniform(0.1, 0.4)
+        kind = int(rng.integers(0, 4))
+        gray = middle + depth * _fine_wave(rng, x, y, size) if kind < 3 else _print(rng, size)
+        tint = rng.uniform(0.75, 1.2, 3).astype(np.float32)
+        picture = np.where((band == k)[..., None], gray[..., None] * tint, picture)
+    return np.clip(picture, 0.0, 1.0).astype(np.float32)
+
+
+def _fine_wave(
+    rng: np.random.Generator, x: NDArray[np.float32], y: NDArray[np.float32], size: int
+) -> NDArray[np.float32]:
+    """Return a zone plate, a grating or a weave, -1 to 1."""
+    kind, angle = int(rng.integers(0, 3)), rng.uniform(0, np.pi)
+    period, other = np.exp(rng.uniform(np.log(2.4), np.log(12.0), 2))
+    if kind == 0:
+        # The frequency grows in proportion to the distance, to 1 / period at the far corner.
+        cx, cy = rng.uniform(0.2 * size, 0.8 * size, 2)
+        distance = (x - cx) ** 2 + (y - cy) ** 2
+        far = float(np.sqrt(distance.max()))
+        return np.asarray(np.cos(np.pi * distance / (max(period, 2.4) * far)), np.float32)
+    across = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)
+    if kind == 1:
+        return np.asarray(np.tanh(across * rng.uniform(0.2, 4.0)), np.float32)
+    along = np.sin(2 * np.pi * (y * np.cos(angle) - x * np.sin(angle)) / other)
+    return np.asarray(across * along, np.float32)
+
+
+def _print(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """Return rows of small letters, dark or bright on a flat ground, 0-1."""
+    import cv2
+
+    ground = rng.uniform(0.2, 0.8)
+    gray = np.full((size, size), ground, np.float32)
+    scale, step = rng.uniform(0.3, 0.8), int(rng.integers(12, 30))
+    for top in range(step, size, step):
+        ink = np.zeros((size, size), np.uint8)  # OpenCV writes on 8 bits only
+        words = " ".join(_WORDS[int(k)] for k in rng.integers(0, len(_WORDS), 8))
+        at = (int(rng.integers(-30, 30)), top)
+        cv2.putText(ink, words, at, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, 1, cv2.LINE_AA)
+        share = ink.astype(np.float32) / np.float32(255)
+        gray += share * (np.float32(rng.choice([0.08, 0.92])) - gray)
+    return gray
+
+
+def windows(rng: np.random.Generator, size: int) -> Picture:
+    """Return a wall of windows with mullions, and a few poles: upright edges all over."""
+    import cv2
+
+    wall = 0.05 * cv2.GaussianBlur(rng.standard_normal((size, size)), (0, 0), 1.5)
+    wall = rng.uniform(0.35, 0.75) + np.asarray(wall, np.float64)
+    left = int(rng.integers(2, 14))
+    storey = int(rng.integers(24, 60))
+    tall = round(storey * rng.uniform(0.6, 0.9))
+    while left < size - 24:
+        wide, bars = int(rng.integers(6, 34)), int(rng.integers(0, 4))
+        for top in range(int(rng.integers(2, 8)), size - storey, storey):
+            wall[top : top + tall, left : left + wide] = rng.uniform(0.03, 0.5)
+            for bar in range(1, bars + 1):
+                at, thick = left + bar * wide // (bars + 1), int(rng.integers(1, 3))
+                wall[top : top + tall, at : at + thick] = rng.uniform(0.4, 0.9)
+        left += wide + int(rng.integers(3, 20))
+    for _ in range(int(rng.integers(0, 5))):
+        at = int(rng.integers(4, size - 4))
+        wall[:, at : at + int(rng.integers(1, 5))] = rng.uniform(0.02, 0.95)
+    tint = np.array([1.0, rng.uniform(0.9, 1.0), rng.uniform(0.8, 1.0)])
+    soft = cv2.GaussianBlur(np.clip(wall, 0, 1)[..., None] * tint, (0, 0), rng.uniform(0.4, 0.9))
+    return np.asarray(soft, np.float32)
+
+
 def _color(rng: np.random.Generator) -> NDArray[np.float64]:
     gray = rng.uniform(0.02, 0.98)
     return np.clip(gray * rng.uniform(0.55, 1.45, 3), 0, 1)

@@ -35,11 +35,15 @@ INPUTS = (
     "a quarter of the classical logit",
     "evenness of the change over the channels",
     "half of the sides in time that are seen",
+    "excess over all that the neighbors' own px about the place have, deviations",
+    "echo in the neighbors",
+    "range of 3 x 3 px in the neighbor where it is least, deviations",
 )
 OUTPUTS = ("correction of the logit",)
 ENCODING = (
     "luma in deviations of the noise of the shot; what is in deviations as 2 asinh(x / 2); the "
-    "logit -2 and the evenness 0 where nothing stands out"
+    "logit -2, the evenness, the excess over the neighbors' own px and the echo 0 where nothing "
+    "stands out"
 )
 LIMIT = 8.0
 """Largest correction of the logit."""
@@ -84,7 +88,7 @@ class NetChoice:
 
 
 def net_planes(seen: Evidence, found: Suspects, logit: NDArray[np.float64]) -> Plane:
-    """Return what the network sees, `(13, h, w)` over the window's region."""
+    """Return what the network sees, `(16, h, w)` over the window's region."""
     planes = np.zeros((len(INPUTS), *seen.luma.shape), np.float32)
     slots = {-1: 0, 1: 1, -2: 2, 2: 3}
     for neighbor in seen.neighbors:
@@ -103,6 +107,9 @@ def net_planes(seen: Evidence, found: Suspects, logit: NDArray[np.float64]) -> P
     planes[10, found.y, found.x] = 0.25 * np.clip(logit, QUIET, -QUIET)
     planes[11, found.y, found.x] = found.features[PIXEL_FEATURES.index("evenness")]
     planes[12] = 0.5 * seen.sides.astype(np.float32)
+    planes[13, found.y, found.x] = _compressed(found.beyond.astype(np.float32))
+    planes[14, found.y, found.x] = found.echo
+    planes[15] = _compressed(seen.texture)
     return planes
 
 

@@ -1,8 +1,7 @@
 """Short damaged clips with the truth about their dirt, for the network and the fits of `dirt`.
 
-A crop of a photograph or a generated picture under a moving camera, now and then with shapes
-before it that move by themselves; film grain; and either dirt, or action that looks like dirt and
-is none, or both. Everything random comes from the generator.
+A scene of `_dirt_scenes`; film grain; and either dirt, or action that looks like dirt and is none,
+or both. Everything random comes from the generator.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from wetgate.simulate import (
     FlickerSpec,
     GrainSpec,
     ScannerSpec,
-    expand_highlights,
 )
 from wetgate.simulate.action import Kind
 from wetgate.simulate.dirt_shapes import is_held_out, overlay_classes
 from wetgate.train.pictures import Pictures
+from wetgate.train.tasks._dirt_scenes import Scene
 
 ACTIONS: tuple[Kind, ...] = get_args(Kind)
 FRAMES = 7
@@ -116,7 +115,7 @@ def make_clip(
         spec = replace(spec, action=ActionSpec(kind=action, amount=amount, speed=speed))
     if dirty:
         spec = replace(spec, dirt=_dirt(rng, overlays))
-    scene = _Scene(rng, pictures, held=held)
+    scene = Scene(rng, pictures, size=SIZE, frames=FRAMES, room=_ROOM, held=held)
     shot = DamagedShot(scene, spec)
     made = [shot[k] for k in range(FRAMES)]
     codes = [np.rint(f.pixels * np.float32(_CODES)).astype(np.uint16) for f in made]
@@ -165,84 +164,6 @@ def _dirt(rng: np.random.Generator, overlays: Path | None) -> DirtSpec:
         overlay_count=float(rng.uniform(0.3, 3.0)) if laid else 0.0,
         overlay_extent=float(rng.uniform(0.4, 0.9)),
     )
-
-
-class _Scene:
-    """A clean shot: frame number -> scene-linear picture."""
-
-    def __init__(self, rng: np.random.Generator, pictures: Pictures, *, held: bool) -> None:
-        width, height = SIZE
-        side = max(width, height) + _ROOM
-        self._back = _linear(_crop(rng, pictures, side, held), rng)
-        speed = float(rng.choice([0.0, 1.0, 3.0, 12.0], p=[0.3, 0.25, 0.3, 0.15]))
-        angle = float(rng.uniform(0, 2 * np.pi))
-        self._pan = speed * np.array([np.cos(angle), 0.4 * np.sin(angle)])
-        self._zoom = float(rng.uniform(-0.006, 0.006)) if speed and rng.uniform() < 0.4 else 0.0
-        shake = 0.0 if speed == 0 and rng.uniform() < 0.7 else float(rng.uniform(0.1, 1.2))
-        self._shake = shake * rng.standard_normal((FRAMES, 2))
-        self._fronts = []
-        for _ in range(int(rng.integers(1, 4)) if rng.uniform() < 0.4 else 0):
-            front = _linear(_crop(rng, pictures, side, held), rng) * np.float32(
-                2.0 ** rng.uniform(-2.0, 0.5)
-            )
-            move = float(np.exp(rng.uniform(0.0, 3.0))) * rng.standard_normal(2) * (1.0, 0.4)
-            self._fronts.append((front, _outline(rng, side), move, float(rng.normal(0, 0.02))))
-
-    def __call__(self, number: int) -> NDArray[np.float32]:
-        """Return a frame, `(height, width, 3)`."""
-        travel = self._pan * (number - FRAMES // 2) + self._shake[number]
-        picture = _view(self._back, travel, 1.0 + self._zoom * (number - FRAMES // 2), 0.0)
-        for front, cover, move, turn in self._fronts:
-            time = number - FRAMES // 2
-            where = travel + move * time
-            alpha = _view(cover, where, 1.0, turn * time)[..., None]
-            picture = picture + alpha * (_view(front, where, 1.0, turn * time) - picture)
-        return np.asarray(np.maximum(picture, 0.0), np.float32)
-
-
-def _crop(
-    rng: np.random.Generator, pictures: Pictures, side: int, held: bool
-) -> NDArray[np.float32]:
-    crops = pictures.held_out(rng, 1, side) if held else pictures.crops(rng, 1, side)
-    return np.asarray(crops[0], np.float32)
-
-
-def _linear(crop: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    light = crop ** np.float32(2.2) * np.float32(rng.uniform(0.5, 1.1))
-    made: NDArray[np.float32] = expand_highlights(np.asarray(light, np.float32), 6.0)
-    return made
-
-
-def _outline(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    import cv2
-
-    count = int(rng.integers(5, 12))
-    angle = np.sort(rng.uniform(0, 2 * np.pi, count))
-    reach = side * rng.uniform(0.02, 0.22) * rng.uniform(0.5, 1.3, count)
-    center = side * rng.uniform(0.25, 0.75, 2)
-    points = np.stack([center[0] + reach * np.cos(angle), center[1] + reach * np.sin(angle)], -1)
-    cover = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(cover, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
-    return np.asarray(cover.astype(np.float32) / np.float32(255), np.float32)
-
-
-def _view(
-    picture: NDArray[np.float32], travel: NDArray[np.float64], zoom: float, turn: float
-) -> NDArray[np.float32]:
-    import cv2
-
-    width, height = SIZE
-    middle = 0.5 * (picture.shape[0] - 1)
-    cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
-    matrix = np.array(
-        [
-            [cos, -sin, middle + travel[0] - cos * width / 2 + sin * height / 2],
-            [sin, cos, middle + travel[1] - sin * width / 2 - cos * height / 2],
-        ]
-    )
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpAffine(picture, matrix, SIZE, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(seen, np.float32)
 
 
 class Watched:

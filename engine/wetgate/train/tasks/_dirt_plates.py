@@ -1,6 +1,6 @@
-"""Longer clips of filmed photographs, by which the blobs of `dirt` are judged.
+"""Longer clips of filmed photographs, charts and leaves, by which the blobs of `dirt` are judged.
 
-The camera stands still, pans, is shaken, or looks past things that move, on one photograph; the
+The camera stands still, pans, is shaken, or looks past things that move, on one picture; the
 dirt of the presets, or recorded film damage, or action, lies on it. Seeds are fixed: the clips of
 `FITTED` are for fits, those of `CHOSEN`, of other pictures and seeds, for what is chosen by hand,
 such as where blobs begin.
@@ -28,7 +28,7 @@ from wetgate.simulate import (
     expand_highlights,
     preset,
 )
-from wetgate.train.generated import dead_leaves, words_and_lines
+from wetgate.train.generated import dead_leaves, fine_lines, windows, words_and_lines
 from wetgate.train.pictures import photograph_records
 from wetgate.train.tasks._dirt_clips import ACTIONS, DirtClip, labels_of
 
@@ -39,6 +39,10 @@ _STRENGTHS = ("light", "medium", "heavy")
 _OVERLAYS = {"light": 1.0, "medium": 2.0, "heavy": 4.0}
 _CAMERA_SEED, _SEED_STEP, _OVERLAY_STEP, _ACTION_STEP = 7301, 100, 10, 50
 _WIDE, _HIGH, _UPRIGHT = 520, 350, 1.45
+_GENERATED = {
+    "lines": (words_and_lines, 400), "leaves": (dead_leaves, 440), "chart": (fine_lines, 440),
+    "windows": (windows, 440),
+}  # fmt: skip
 _PEAK = 6.0
 _CODES = 1023
 
@@ -47,10 +51,11 @@ Picture = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filmed:
-    """One photograph, how it is filmed, and whether things act before it as well.
+    """One picture, how it is filmed, and whether things act before it as well.
 
     Attributes:
-        file: name of a recorded photograph, or "leaves" or "lines", which are generated.
+        file: name of a recorded photograph, or what is generated: "leaves", "lines", "chart" or
+            "windows", and from which seed.
         pan, shake: as of `CameraSpec`. occluders: as of `DamageSpec`.
     """
 
@@ -83,13 +88,20 @@ FITTED = 90000, (
     ),
     Filmed(name="room-still", file="Picture_1A_by_freespace.jpg"),
     Filmed(name="drops-shaken", file="RainDrops.jpg", shake=5.0, acted=True),
+    Filmed(name="chart-sub", file="chart 31", pan=(0.35, -0.22)),
+    Filmed(name="leaves-deep", file="leaves 32", pan=(1.6, 0.4), shake=0.5, occluders=4),
+    Filmed(name="chart-hand", file="chart 33", pan=(0.8, 0.5), shake=0.6),
+    Filmed(name="leaves-sub", file="leaves 34", pan=(-0.6, 0.3), occluders=3),
+    Filmed(name="aqua-sub", file="Aqua.jpg", pan=(0.3, 0.5), acted=True),
+    Filmed(name="dragon-occ", file="Dragonfly_by_Bolly.jpg", pan=(1.8, 0.4), occluders=4),
+    Filmed(name="chart-two", file="chart 35", pan=(0.5, 0.3), occluders=2),
 )  # fmt: skip
 """First seed, and what is filmed."""
 CHOSEN = (
     190000,
     (
-        Filmed(name="lines-sub", file="lines", pan=(0.37, 0.21)),
-        Filmed(name="leaves-pan", file="leaves", pan=(2.1, 0.6), occluders=2),
+        Filmed(name="lines-sub", file="lines 5", pan=(0.37, 0.21)),
+        Filmed(name="leaves-pan", file="leaves 9", pan=(2.1, 0.6), occluders=2),
         Filmed(
             name="picos-fast",
             file="picosdeeuropa_by_Aitzol_Berasategi.jpg",
@@ -98,6 +110,9 @@ CHOSEN = (
         ),
         Filmed(name="garden-still", file="Garden.jpg", acted=True),
         Filmed(name="pic0b-shaken", file="Picture_0B_by_freespace.jpg", shake=6.0),
+        Filmed(name="chart-fine", file="chart 12", pan=(0.31, -0.36)),
+        Filmed(name="leaves-near", file="leaves 14", pan=(1.4, 0.4), shake=0.4, occluders=4),
+        Filmed(name="chart-slow", file="chart 16", pan=(0.42, 0.17)),
     ),
 )
 
@@ -120,7 +135,7 @@ def film_clips(
 ) -> Iterator[tuple[str, DirtClip]]:
     """Yield the clips of one film of a table, by its index there and the table's seed."""
     first = seed + _SEED_STEP * index
-    frames = _filmed(film, _picture(film.file, folders))
+    frames = film_frames(film, folders)
     for step, strength in enumerate(_STRENGTHS):
         spec = replace(preset(f"dirt-{strength}", first + step), grain=GrainSpec())
         yield f"{film.name}, {strength}", _clip(frames, spec)
@@ -136,6 +151,11 @@ def film_clips(
         action = None if kind is None else ActionSpec(kind=kind)
         spec = DamageSpec(seed=first + _ACTION_STEP + step, action=action, grain=GrainSpec())
         yield f"{film.name}, {kind or 'nothing'}", _clip(frames, spec)
+
+
+def film_frames(film: Filmed, folders: Sequence[Path]) -> Picture:
+    """Return what the camera sees of a film, scene-linear `(FRAMES, h, w, 3)`; no damage."""
+    return _filmed(film, _picture(film.file, folders))
 
 
 def _clip(frames: Picture, spec: DamageSpec) -> DirtClip:
@@ -169,10 +189,10 @@ def _picture(file: str, folders: Sequence[Path]) -> Picture:
     Raises:
         InputError: it is in none of the folders.
     """
-    if file == "lines":
-        display = words_and_lines(np.random.default_rng(5), 400)
-    elif file == "leaves":
-        display = dead_leaves(np.random.default_rng(9), 440)
+    kind, _, seed = file.partition(" ")
+    if kind in _GENERATED:
+        make, size = _GENERATED[kind]
+        display = make(np.random.default_rng(int(seed)), size)
     else:
         display = _photograph(file, folders)
     x = display.astype(np.float64)

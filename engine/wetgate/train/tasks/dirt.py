@@ -32,15 +32,16 @@ from wetgate.train.tasks._dirt_clips import (
 )
 from wetgate.weights import DataRecord
 
-CENTERS = 2, 4
+CENTERS = 1, 3, 5
 """Frames of a clip that examples are made of."""
 _FIRST_OF = 4
 """Of every fourth clip its first frame too, which has nothing before it."""
-_SIDE = 96
+_SIDE = 64
 _PER_SHARD = 8
-_HELD_SHARE = 0.2
-_FAINT = 0.15
-"""Weight of a pixel that does not stand out: its answer is never asked for."""
+_HELD_SHARE = 0.125
+_USUAL = 64.0
+"""Pixels of a patch that stand out; where there are more, all of them weigh less: else what is
+seen of clean shots would be lost in what is seen of those where everything stands out."""
 
 Planes = NDArray[np.float32]
 
@@ -52,7 +53,7 @@ class Task:
         clips: to make, a multiple of 8. width, deep: of the network.
     """
 
-    def __init__(self, clips: int = 320, width: int = 24, deep: int = 3) -> None:
+    def __init__(self, clips: int = 168, width: int = 24, deep: int = 3) -> None:
         self._clips = clips
         self._width = width
         self._deep = deep
@@ -114,7 +115,10 @@ class Task:
             x.append(cut)
             base.append(4.0 * cut[10:11])
             target.append((labels == DIRT)[None])
-            weight.append(np.where(labels == UNSURE, 0.0, np.where(stands_out, 1.0, _FAINT))[None])
+            # The answer for a pixel that does not stand out is never asked for.
+            asked = stands_out & (labels != UNSURE)
+            share = np.sqrt(_USUAL / max(_USUAL, float(np.count_nonzero(asked))))
+            weight.append((share * asked)[None])
         return Batch(
             x=np.ascontiguousarray(np.stack(x), np.float32),
             base=np.ascontiguousarray(np.stack(base), np.float32),
