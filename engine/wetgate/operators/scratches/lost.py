@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from wetgate.operators.base import FrameReader, SourceFacts
 from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
 from wetgate.operators.scratches.fit import Course
-from wetgate.operators.scratches.judge import bridge
 from wetgate.operators.scratches.lines import Strips, luma_of
 from wetgate.operators.scratches.profile import STEPS, Profile
 from wetgate.operators.scratches.tracks import LOST, STRENGTHS, Loan, Track
+from wetgate.operators.scratches.votes import bridge
 
 FARTHEST = 32
 """Most px on either axis between a lost place and where its picture is borrowed."""

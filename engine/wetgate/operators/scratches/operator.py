@@ -42,7 +42,7 @@ class ScratchesOperator:
         invent: fill a lost core that no frame shows with what lies on either side; class 5.
     """
 
-    threshold: float = 0.5
+    threshold: float = 0.6
     radius: int = 3
     invent: bool = False
 
@@ -59,7 +59,7 @@ class ScratchesOperator:
         """Return the declared facts."""
         return OperatorSpec(
             name="scratches",
-            version=1,
+            version=2,
             footprint=self.stages[0].footprint,
             working_space="log",
             provenance=Provenance.INFERRED if self.invent else Provenance.BORROWED,
