@@ -184,14 +184,14 @@ def mosquito_share(filtered: NDArray[np.float32], error: float) -> NDArray[np.fl
     dx[:, 1:-1] = 0.5 * (filtered[:, 2:] - filtered[:, :-2])
     dy[1:-1] = 0.5 * (filtered[2:] - filtered[:-2])
     slope = np.sqrt(dx * dx + dy * dy)
-    near = largest(slope, _NEAR)
-    around = largest(slope, 2)
+    near = _largest(slope, _NEAR)
+    around = _largest(slope, 2)
     edge = np.clip((near - np.float32(0.5 * _STRONG_SLOPE)) / np.float32(_STRONG_SLOPE), 0, 1)
     flat = np.clip(np.float32(2.0) - around / np.float32(1.0 * error), 0, 1)
     return np.asarray(edge * flat, np.float32)
 
 
-def largest(values: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
+def _largest(values: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     """Return the largest value within `radius` px along both axes."""
     import cv2
 

@@ -26,7 +26,6 @@ from wetgate.operators.base import (
 )
 from wetgate.operators.deartifact import classical, net
 from wetgate.operators.deartifact.borders import Evening, even_borders
-from wetgate.operators.deartifact.calm import calmed
 from wetgate.operators.deartifact.classical import (
     Planes,
     change_to_pixels,
@@ -38,9 +37,8 @@ from wetgate.operators.deartifact.grid import BLOCK, LEAST_SIZE, find_grid, grid
 from wetgate.operators.deartifact.quality import LEAST, estimate_error, quantiser_step
 from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
 
-MODEL, VIDEO_MODEL = "wg-deartifact", "wg-deartifact-t"
-"""The networks that "auto" stands for: where blocks end as abruptly as after JPEG, and where a
-video codec's do not."""
+MODEL = "wg-deartifact"
+"""The network that "auto" stands for."""
 
 _SAMPLES = 8
 _WEAK = 0.5
@@ -61,11 +59,10 @@ class DeartifactOperator:
             "8" says that the plate was coded in blocks from the frame's corner, as H.264, MPEG-2
             and JPEG do, whatever shows of it; "8@x,y" that a block starts x px from the left and
             y px from the top, because somebody cropped.
-        net: "auto" for the networks that come with wetgate, one for blocks that end as abruptly
-            as JPEG's do (`net.ABRUPT`) and one for those of video codecs; "none" for the classical
-            step alone; or the name or folder of another model package, which is asked after any
-            codec.
-        backend, precision: what runs the networks; see `wetgate.backends`.
+        net: "auto" for the network that comes with wetgate, "none" for the classical step alone,
+            or the name or folder of another model package. It is asked where blocks end as
+            abruptly as JPEG's do (`net.ABRUPT`); after H.264 the classical step has the last word.
+        backend, precision: what runs the network; see `wetgate.backends`.
 
     Caveats:
         With `blocks` at "auto" a shot without traces of a grid is returned bit for bit; so is one
@@ -108,14 +105,14 @@ class DeartifactOperator:
         """Return the classical step, with the network's correction of it where one runs."""
         if self.net == "none":
             return (_Restored(self.strength),)
-        choices = [net.NetChoice(n, self.backend, self.precision) for n in self.models()]
-        return (_Restored(self.strength, choices[0], choices[-1]),)
+        choice = net.NetChoice(self.models()[0], self.backend, self.precision)
+        return (_Restored(self.strength, choice),)
 
     def models(self) -> tuple[str, ...]:
-        """Return the model packages that run, if any: first the one for JPEG, last for video."""
+        """Return the model package that runs, if any."""
         if self.net == "none":
             return ()
-        return (MODEL, VIDEO_MODEL) if self.net == "auto" else (self.net,)
+        return (MODEL if self.net == "auto" else self.net,)
 
     def without_network(self) -> DeartifactOperator:
         """Return the classical step alone."""
@@ -165,16 +162,15 @@ def _corner(blocks: str) -> tuple[int, int] | None:
 @dataclass(frozen=True, slots=True)
 class _Restored:
     strength: float
-    abrupt: net.NetChoice | None = None
-    gentle: net.NetChoice | None = None
+    choice: net.NetChoice | None = None
 
     @property
     def footprint(self) -> Footprint:
-        choices = [c for c in (self.abrupt, self.gentle) if c is not None]
+        halo = classical.HALO + (self.choice.halo if self.choice else 0)
         return Footprint(
             temporal_radius=1,
-            halo=classical.HALO + max((c.halo for c in choices), default=0),
-            bytes_per_pixel=_BYTES + (_NET_BYTES if choices else 0),
+            halo=halo,
+            bytes_per_pixel=_BYTES + (_NET_BYTES if self.choice else 0),
             survey_bytes_per_pixel=_SURVEY_BYTES,
         )
 
@@ -197,30 +193,27 @@ class _Restored:
         if coding is None:
             left = window.center[tile]
             alone = np.full(left.shape[:2], Provenance.UNTOUCHED, np.uint8)
-            return Judged(left, alone if self.abrupt else None, said)
+            return Judged(left, alone if self.choice else None, said)
         source = np.ascontiguousarray(window.center[tile])
-        choice = self.abrupt if coding.abrupt >= net.ABRUPT else self.gentle
-        if choice is None or coding.offset is None:
+        if self.choice is None or coding.offset is None or coding.abrupt < net.ABRUPT:
             change, _ = classical_change(window, coding)
             pixels: Pixels = source + change_to_pixels(change[:, tile[0], tile[1]])
-            if choice is None:
+            if self.choice is None:
                 return Judged(pixels, None, said)
             filtered = np.full(source.shape[:2], Provenance.FILTERED, np.uint8)
             return Judged(pixels, filtered, (*said, net.NOT_ASKED))
         change, planes = seen_by_net(window, coding)
-        inner = window.tile.grown(choice.halo)
+        inner = window.tile.grown(self.choice.halo)
         rows, columns = inner.within(window.region)
         seen = np.ascontiguousarray(planes[:, rows, columns])
-        answer, notes = net.run(choice, seen, inner, coding.offset, coding.error)
+        answer, notes = net.run(self.choice, seen, inner, coding.offset, coding.error)
         bounded, trust = net.corrected(answer, change.shape[0], coding.error, inner)
-        coded = to_planes(window.center[rows, columns])[0]
-        base = coded + change[0, rows, columns]
-        luma = base + bounded[0]
-        # What the network gives back of detail it gives back of borders, too, and of ringing.
-        more = even_borders(luma, _corner_in(inner, coding.offset), coding.error, _evening(coding))
-        if coding.abrupt < net.ABRUPT:
-            more = more + calmed(luma + more, base, coded)
-        bounded[0] += more if trust is None else more * trust
+        luma = to_planes(window.center[rows, columns])[0] + change[0, rows, columns] + bounded[0]
+        # What the network gives back of detail it gives back of borders, too.
+        evened = even_borders(
+            luma, _corner_in(inner, coding.offset), coding.error, _evening(coding)
+        )
+        bounded[0] += evened if trust is None else evened * trust
         tile_inside = window.tile.within(inner)
         total = change[:, tile[0], tile[1]] + bounded[:, tile_inside[0], tile_inside[1]]
         pixels = source + change_to_pixels(total)
