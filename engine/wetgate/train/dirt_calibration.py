@@ -42,7 +42,7 @@ from wetgate.operators.dirt.neighbors import (
     neighbor_features,
 )
 from wetgate.operators.dirt.net import NetChoice, refined
-from wetgate.train.perceptron import fit_perceptron
+from wetgate.train.perceptron import BATCH, fit_perceptron
 from wetgate.train.pictures import Pictures
 from wetgate.train.tasks._dirt_clips import DIRT, UNSURE, DirtClip, Watched, gather_overlays
 from wetgate.train.tasks._dirt_plates import CHOSEN, FITTED, filmed_clips
@@ -61,7 +61,9 @@ _SHARE = 0.3
 """Of a blob's px whose label is sure: dirt from which the blob is dirt."""
 _RIDGE = 1e-4
 _HIDDEN = {"blob": 12, "judged": 24, "settled": 8}
-_STEPS = 1500
+_STEPS, _PASSES = 1500, 600
+"""Most steps of a fit, and most times that it goes through all it has: few blobs are soon known by
+heart, and whoever knows them so believes what was drawn by lot."""
 _BINS = 10
 _THRESHOLDS = 0.5, 0.6, 0.7, 0.8
 
@@ -262,7 +264,8 @@ def _fitted(steps: Sequence[Step | None], name: str, features: Sequence[str]) ->
     told = np.concatenate([s.is_dirt >= 0 for s in found])
     truth = np.concatenate([s.is_dirt for s in found])[told].astype(np.float64)
     columns = [np.concatenate(c)[told] for c in zip(*(s.columns for s in found), strict=True)]
-    return fit_perceptron(columns, truth, features, hidden=_HIDDEN[name], steps=_STEPS)
+    steps = min(_STEPS, _PASSES * -(-truth.size // BATCH))
+    return fit_perceptron(columns, truth, features, hidden=_HIDDEN[name], steps=steps)
 
 
 def write(path: Path, judges: Mapping[str, Judge], facts: Mapping[str, object]) -> None:

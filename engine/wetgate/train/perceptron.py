@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from wetgate.operators.dirt.confidence import Perceptron, probability
 
-_BATCH = 4096
+BATCH = 4096
+"""Examples a step, at most."""
 _RATE, _LAST_RATE = 2e-2, 1e-4
 _FIRST, _SECOND, _TINY = 0.9, 0.999, 1e-8
 
@@ -50,7 +51,7 @@ def fit_perceptron(
     first = [np.zeros_like(w) for w in weights]
     second = [np.zeros_like(w) for w in weights]
     for step in range(steps):
-        some = rng.integers(count, size=min(_BATCH, count))
+        some = rng.integers(count, size=min(BATCH, count))
         slopes = gradient((weights[0], weights[1], weights[2], weights[3]), scaled[some],
                           is_so[some], decay)  # fmt: skip
         rate = _RATE * 0.5 * (1 + np.cos(np.pi * step / steps)) + _LAST_RATE
