@@ -229,7 +229,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--calibration", type=Path, default=Path(confidence.__file__).with_name("calibration.json")
     )
     asked = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     if asked.step == "lines":
         part, parts = (int(v) for v in asked.part.split("/"))
         write_lines(asked.work, asked.data, part, parts)
