@@ -134,7 +134,8 @@ def house(strength: float) -> tuple[Frames, Frames]:
 
 
 def repaired(frames: Frames) -> tuple[list[Track], Frames]:
-    operator = ScratchesOperator()
+    # Before windows nothing is sure enough for the default: here it is asked for what is likely.
+    operator = ScratchesOperator(threshold=0.5)
     analysis = operator.analyse(lambda n: frames[n], sorted(frames), FACTS)
     made = {
         n: np.asarray(judge_operator(operator, frames, n, facts=FACTS, analysis=analysis).pixels)

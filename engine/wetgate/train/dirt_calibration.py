@@ -264,8 +264,8 @@ def _fitted(steps: Sequence[Step | None], name: str, features: Sequence[str]) ->
     told = np.concatenate([s.is_dirt >= 0 for s in found])
     truth = np.concatenate([s.is_dirt for s in found])[told].astype(np.float64)
     columns = [np.concatenate(c)[told] for c in zip(*(s.columns for s in found), strict=True)]
-    steps = min(_STEPS, _PASSES * -(-truth.size // BATCH))
-    return fit_perceptron(columns, truth, features, hidden=_HIDDEN[name], steps=steps)
+    turns = min(_STEPS, _PASSES * -(-truth.size // BATCH))
+    return fit_perceptron(columns, truth, features, hidden=_HIDDEN[name], steps=turns)
 
 
 def write(path: Path, judges: Mapping[str, Judge], facts: Mapping[str, object]) -> None:

@@ -42,7 +42,7 @@ class ScratchesOperator:
         invent: fill a lost core that no frame shows with what lies on either side; class 5.
     """
 
-    threshold: float = 0.6
+    threshold: float = 0.8
     radius: int = 3
     invent: bool = False
 
