@@ -8,9 +8,9 @@
 Each step builds on the one before: pixels, on the classical evidence; the network, which corrects
 them; blobs of what the network says, and blobs of the classical confidence for those who run
 none. Clips are made as `tasks.dirt` makes them, with seeds of their own; blobs are fitted to longer
-clips of filmed photographs as well, and other films, of pictures and seeds that no fit has seen,
-say how far the confidences may be believed. Shots without dirt count twice in the fits of blobs: to
-take picture away is worse than to leave dirt.
+clips of filmed photographs, charts and leaves as well, and other films, of pictures and seeds that
+no fit has seen, say how far the confidences may be believed. Shots without dirt count twice in the
+fits of blobs: to take picture away is worse than to leave dirt.
 """
 
 from __future__ import annotations

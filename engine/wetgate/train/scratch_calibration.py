@@ -5,8 +5,10 @@
 
 `lines` films photographs and generated pictures, with scratches of three strengths, with torn
 emulsion, and twice without any; it lays down what the operator makes of every line it follows, and
-whether the line is a scratch. `fit` fits a perceptron to the lines of one set of films and says how
-far it may be believed on another. No plate, picture or seed of `wetgate bench scratches` is used.
+whether the line is a scratch; features are laid down with it, so begin anew where those change.
+`fit` fits a perceptron to the lines of one set of films and says how it does on another, on which
+its size and the operator's threshold were chosen. No plate, picture or seed of `wetgate bench
+scratches` is used.
 """
 
 from __future__ import annotations

@@ -148,10 +148,16 @@ class Task:
         return figures
 
     def data(self) -> tuple[DataRecord, ...]:
-        """Return the record of the film damage that dirt was made of, if it was at hand."""
+        """Return the records of what is its own: charts, and film damage, if it was at hand."""
+        charts = DataRecord(
+            file="charts: zone plates, gratings, weaves, small print",
+            origin="wetgate.train.generated",
+            licence="Apache-2.0",
+        )
         if not self._overlays:
-            return ()
+            return (charts,)
         return (
+            charts,
             DataRecord(
                 file="pictures of film damage, the four fifths that no bench measures with",
                 origin="FilmDamageSimulator (github.com/daniela997/FilmDamageSimulator), synthetic",
