@@ -32,7 +32,7 @@ _NET_LIBRARIES = {"onnxruntime": 64 * MIB}
 _FIXES_BYTES = 12
 """Planes that a repairing step names and that lie with each frame it has done, a px: three."""
 
-_SLACK = 64 * MIB
+_SLACK = 48 * MIB
 """Allocator and interpreter overhead beyond the arrays that are counted."""
 
 _POOL_BYTES = 128 * MIB
