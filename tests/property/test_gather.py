@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wetgate.model.box import Box
-from wetgate.render.store import DirectPlane
+from wetgate.render.store import DirectPlane, Plane, PlaneStore
 from wetgate.render.windows import gather
 
 SIDE = st.integers(1, 9)
@@ -24,16 +24,32 @@ def mirrored(index: int, size: int) -> int:
     return at
 
 
+def planes_of(pixels: np.ndarray) -> list[Plane]:  # type: ignore[type-arg]
+    """Lay pixels down in every way that the engine does: as they are, as codes, in a file."""
+    memory, scratch = PlaneStore(memory_limit=None), PlaneStore(memory_limit=0)
+    return [
+        DirectPlane(pixels),
+        memory.keep_exact(pixels, "float"),
+        memory.keep_exact(pixels, "uint16"),
+        memory.keep_exact(pixels, "half"),
+        scratch.keep_exact(pixels, "uint16"),
+    ]
+
+
 @settings(max_examples=150, deadline=None)
 @given(height=SIDE, width=SIDE, y=PLACE, x=PLACE, rows=EXTENT, columns=EXTENT)
 def test_every_sample_is_the_mirrored_one(
     height: int, width: int, y: int, x: int, rows: int, columns: int
 ) -> None:
-    plane = np.arange(height * width * 3, dtype=np.float32).reshape(height, width, 3)
-    got = gather(DirectPlane(plane), Box(x, y, x + columns, y + rows))
-    assert got.flags.c_contiguous and got.dtype == np.float32
-    expected = [
-        [plane[mirrored(y + i, height), mirrored(x + j, width)] for j in range(columns)]
-        for i in range(rows)
-    ]
-    np.testing.assert_array_equal(got, expected)
+    codes = np.arange(height * width * 3).reshape(height, width, 3)
+    # Halves and 16-bit codes have few values in common: 0 and 1.
+    for pixels in ((codes / np.float32(65535)).astype(np.float32), (codes % 2).astype(np.float32)):
+        expected = [
+            [pixels[mirrored(y + i, height), mirrored(x + j, width)] for j in range(columns)]
+            for i in range(rows)
+        ]
+        for plane in planes_of(pixels):
+            got = gather(plane, Box(x, y, x + columns, y + rows))
+            assert got.flags.c_contiguous and got.dtype == np.float32
+            np.testing.assert_array_equal(got, expected)
+            plane.release()

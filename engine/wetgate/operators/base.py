@@ -73,7 +73,12 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorSpec:
-    """The declared facts of one operator."""
+    """The declared facts of one operator.
+
+    Attributes:
+        analysis_bytes_per_pixel: peak memory of `analyse` per px of a frame, the frames that it
+            holds included. analysis_bytes: what it takes beside that, whatever the size.
+    """
 
     name: str
     version: int
@@ -82,6 +87,8 @@ class OperatorSpec:
     provenance: Provenance
     generative: bool = False
     needs_analysis: bool = False
+    analysis_bytes_per_pixel: int = 0
+    analysis_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,7 +138,10 @@ class Chain:
             InputError: when the frame cannot be read.
         """
         plane = self._working(index, number, self._shelf.get(number))
-        return np.array(plane.rows(0, plane.shape[0]), copy=True)
+        rows = plane.rows(0, plane.shape[0])
+        # The caller may write into what it gets; a plane that has to be expanded is its own.
+        own = rows.base is None and rows.flags.writeable
+        return rows if own else np.array(rows, copy=True)
 
     def frame_facts(self, index: int, number: int) -> SourceFacts:
         """Return what a step's operator may know about a frame, by number."""

@@ -190,6 +190,8 @@ class _Step:
     scale: Fraction
     stages: tuple[Footprint, ...]
     repairs: bool
+    analysis: tuple[int, int]
+    """Bytes that its analysis takes a px, and beside that."""
 
 
 def _read(operators: Sequence[Operator]) -> list[_Step]:
@@ -198,6 +200,7 @@ def _read(operators: Sequence[Operator]) -> list[_Step]:
             op.spec.footprint.scale,
             tuple(stage.footprint for stage in op.stages),
             isinstance(op, TakesDecisions),
+            (op.spec.analysis_bytes_per_pixel, op.spec.analysis_bytes),
         )
         for op in operators
     ]
@@ -282,7 +285,25 @@ def _working_bytes(
     """Return the greatest sum of what is alive at one moment beside planes and surveys."""
     pool = 2 * size.full if 2 * size.full <= _POOL_BYTES else size.full
     pool = pool if pool <= _POOL_BYTES else 0
-    return pool + _alive_bytes(size, steps, plan, with_steps)
+    alive = _alive_bytes(size, steps, plan, with_steps)
+    return pool + max(alive, _analysis_bytes(size, steps, plan))
+
+
+def _analysis_bytes(size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan) -> int:
+    """Return the greatest sum of what is alive while a step looks at the whole shot.
+
+    It looks at frames one after the other as the steps before it make them.
+    """
+    most = 0
+    in_turn = replace(plan, overlap=False)
+    for i, (step, here) in enumerate(zip(steps, _step_sizes(size, steps), strict=False)):
+        if step.analysis == (0, 0):
+            continue
+        own = here.pixels * step.analysis[0] + step.analysis[1]
+        read = size.full + size.encoded + size.compact
+        made = _alive_bytes(size, steps[:i], in_turn, True) if i else read
+        most = max(most, own + made)
+    return most
 
 
 def _alive_bytes(

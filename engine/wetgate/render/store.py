@@ -12,13 +12,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgate.model.box import Box
 from wetgate.model.errors import WetgateError
 from wetgate.model.frame import SampleType, code_depth
 from wetgate.operators.base import Pixels
@@ -128,9 +128,12 @@ class _MemoryPlane:
         self.shape = (height, width, count)
 
     def rows(self, start: int, stop: int) -> Pixels:
+        return self.cut(Box(0, start, self.shape[1], stop))
+
+    def cut(self, box: Box) -> Pixels:
         if self._array is None:
             raise ValueError("the plane was released")
-        return _expand(self._array[start:stop], self._form)
+        return _expand(self._array[box.y0 : box.y1, box.x0 : box.x1], self._form)
 
     def release(self) -> None:
         if self._array is not None:
@@ -146,6 +149,12 @@ class _ScratchPlane:
         self.shape = shape
 
     def rows(self, start: int, stop: int) -> Pixels:
+        return _expand(self._stored(start, stop), self._form)
+
+    def cut(self, box: Box) -> Pixels:
+        return _expand(self._stored(box.y0, box.y1)[:, box.x0 : box.x1], self._form)
+
+    def _stored(self, start: int, stop: int) -> NDArray[np.generic]:
         _, width, count = self.shape
         array = np.empty((stop - start, width, count), dtype=self._form.dtype)
         offset = start * width * count * self._form.dtype.itemsize
@@ -156,7 +165,7 @@ class _ScratchPlane:
             if got == 0:
                 raise ValueError("the scratch file ends early")
             done += got
-        return _expand(array, self._form)
+        return array
 
     def _read(self, into: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):
@@ -187,19 +196,16 @@ def _forms(sample_type: SampleType) -> tuple[np.generic, ...]:
     return (np.float16(1),) if sample_type == "half" else ()
 
 
-@lru_cache(maxsize=8)
-def _code_values(top: int) -> Pixels:
-    return np.arange(top + 1, dtype=np.float32) / np.float32(top)
-
-
 def _expand(array: NDArray[np.generic], form: np.generic) -> Pixels:
     if isinstance(form, np.unsignedinteger):
-        return np.take(_code_values(int(form)), array.view(form.dtype))
+        values = array.astype(np.float32, order="C")
+        values /= np.float32(form)
+        return values
     if isinstance(form, np.float16):
-        return array.astype(np.float32)
-    view = array.view()
+        return array.astype(np.float32, order="C")
+    view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
-    return view  # type: ignore[return-value]
+    return view
 
 
 def _pack_exactly(pixels: Pixels, form: np.generic) -> NDArray[np.generic] | None:

@@ -28,7 +28,7 @@ def reflect(start: int, stop: int, size: int) -> NDArray[np.intp]:
 
 @runtime_checkable
 class Cuttable(Protocol):
-    """A plane that is made on demand, and makes a part of some rows at less cost than all."""
+    """A plane that gives a part of some rows at less cost than all of them."""
 
     def cut(self, box: Box) -> Pixels:
         """Return a part inside the plane as C-contiguous float32."""
@@ -43,14 +43,12 @@ def gather(plane: Plane, region: Box) -> Pixels:
     """
     height, width, _ = plane.shape
     if Box.of_size(width, height).contains(region):
-        if isinstance(plane, Cuttable):
-            return plane.cut(region)
-        band = plane.rows(region.y0, region.y1)
-        return np.ascontiguousarray(band[:, region.x0 : region.x1])
+        return _part(plane, region)
     rows = reflect(region.y0, region.y1, height)
     columns = reflect(region.x0, region.x1, width)
-    first = int(rows.min())
-    band = plane.rows(first, int(rows.max()) + 1)
+    first, leftmost = int(rows.min()), int(columns.min())
+    band = _part(plane, Box(leftmost, first, int(columns.max()) + 1, int(rows.max()) + 1))
+    columns -= leftmost
     inside = Box.of_size(width, height).intersect(region)
     out = np.empty((len(rows), len(columns), band.shape[2]), np.float32)
     # What is not reflected is one block; picking every sample by its index costs several times
@@ -61,7 +59,7 @@ def gather(plane: Plane, region: Box) -> Pixels:
         left = right = top = bottom = 0
     else:
         straight = band[inside.y0 - first : inside.y1 - first]
-        out[top:bottom, left:right] = straight[:, inside.x0 : inside.x1]
+        out[top:bottom, left:right] = straight[:, inside.x0 - leftmost : inside.x1 - leftmost]
         for side in (slice(0, left), slice(right, len(columns))):
             if side.start < side.stop:
                 out[top:bottom, side] = straight.take(columns[side], axis=1)
@@ -72,6 +70,13 @@ def gather(plane: Plane, region: Box) -> Pixels:
         else:
             out[part] = band[rows[part] - first][:, columns]
     return out
+
+
+def _part(plane: Plane, box: Box) -> Pixels:
+    """Read a part of a plane, C-contiguous."""
+    if isinstance(plane, Cuttable):
+        return plane.cut(box)
+    return np.ascontiguousarray(plane.rows(box.y0, box.y1)[:, box.x0 : box.x1])
 
 
 def gather_if(plane: Plane | None, region: Box) -> Pixels | None:

@@ -98,6 +98,7 @@ class DeartifactOperator:
             working_space="source",
             provenance=Provenance.INFERRED if self.models() else Provenance.FILTERED,
             needs_analysis=True,
+            analysis_bytes_per_pixel=190,
         )
 
     @property

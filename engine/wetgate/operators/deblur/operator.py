@@ -96,6 +96,8 @@ class DeblurOperator:
             provenance=Provenance.FILTERED if card is None else Provenance.INFERRED,
             generative=card is not None and card.generative,
             needs_analysis=True,
+            analysis_bytes_per_pixel=80,
+            analysis_bytes=64 << 20,
         )
 
     @property

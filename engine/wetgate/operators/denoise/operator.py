@@ -18,7 +18,11 @@ from wetgate.operators.base import (
 from wetgate.operators.denoise import passes
 from wetgate.operators.denoise.net import NetChoice, SpatialNet, TemporalNet
 from wetgate.operators.denoise.passes import PATCH
-from wetgate.operators.denoise.profile import measure
+from wetgate.operators.denoise.profile import (
+    ANALYSIS_BYTES,
+    ANALYSIS_BYTES_PER_PIXEL,
+    measure,
+)
 from wetgate.operators.denoise.shot import describe
 from wetgate.operators.denoise.stages import FirstPass, SecondPass, ThirdPass
 
@@ -80,6 +84,8 @@ class DenoiseOperator:
             working_space="log",
             provenance=Provenance.INFERRED if self.models() else Provenance.FILTERED,
             needs_analysis=True,
+            analysis_bytes_per_pixel=ANALYSIS_BYTES_PER_PIXEL,
+            analysis_bytes=ANALYSIS_BYTES,
         )
 
     @property

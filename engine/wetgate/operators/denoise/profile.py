@@ -23,6 +23,10 @@ from wetgate.operators.denoise.noise import ChannelNoise
 BLOCK = 8
 _PAIRS = 6
 _MOST_BLOCKS = 6144  # of a pair: 19 MB of float64 each for signal and residual
+ANALYSIS_BYTES_PER_PIXEL = 48
+"""Memory of `measure` a px of a frame: two frames and what is made of them to compare them."""
+ANALYSIS_BYTES = 208 << 20
+"""And beside that: the blocks of all pairs."""
 _TAPS = 8
 _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree of freedom
 _SMOOTH_SHARE = 0.15
@@ -34,6 +38,9 @@ _QUIETEST = 0.02  # deviation of the quietest channel, as a share of the noisies
 
 _Blocks = NDArray[np.float64]
 """`(block, channel, 8, 8)`."""
+
+_Ends = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Per channel, whether codes pile up at the low end and at the high one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +81,16 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
         read: gives frames `(height, width, channel)` in the working encoding.
         frames: numbers of the shot, ascending; the first has the size of `facts`, at least 8 px.
     """
-    shape = facts.height, facts.width, facts.channels
     pairs: list[Pair] = []
     held = 0
-    clipping: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]] = []
+    clipping: list[_Ends] = []
     for here, there in _sample_pairs(frames):
-        a, b = read(here), read(there)
-        if a.shape != shape or b.shape != shape:  # a stray of another size
+        compared = _compared(read(here), read(there), facts)
+        if compared is None:
             continue
-        clipping.append(_clips(a, facts))
-        if np.array_equal(a, b):
-            held += 1
-            continue
-        pair = _against(a, b)
+        ends, equal, pair = compared
+        clipping.append(ends)
+        held += equal
         if pair is not None:
             pairs.append(pair)
     temporal = bool(pairs)
@@ -101,6 +105,7 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
     residual = np.concatenate([p.residual for p in pairs])
     texture = np.concatenate([p.texture for p in pairs])
     flat = np.concatenate([p.flat for p in pairs])
+    del pairs
     telling = _not_empty(signal, residual, flat)
     if telling.any():
         signal, residual, texture = signal[telling], residual[telling], texture[telling]
@@ -123,6 +128,19 @@ def measure(read: FrameReader, frames: Sequence[int], facts: SourceFacts) -> Mea
         temporal=temporal,
         held=held / seen,
     )
+
+
+def _compared(a: Pixels, b: Pixels, facts: SourceFacts) -> tuple[_Ends, bool, Pair | None] | None:
+    """Compare two neighbors; None where one is a stray of another size.
+
+    Returns:
+        where codes pile up, whether the frames are equal, and what told them apart if anything.
+    """
+    shape = facts.height, facts.width, facts.channels
+    if a.shape != shape or b.shape != shape:
+        return None
+    ends, equal = _clips(a, facts), np.array_equal(a, b)
+    return ends, equal, None if equal else _against(a, b)
 
 
 def _not_empty(signal: _Blocks, residual: _Blocks, flat: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -183,7 +201,7 @@ def _sample_pairs(frames: Sequence[int]) -> list[tuple[int, int]]:
     return [(frames[i], frames[i + 1]) for i in starts]
 
 
-def _clips(pixels: Pixels, facts: SourceFacts) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _clips(pixels: Pixels, facts: SourceFacts) -> _Ends:
     """Tell per channel whether codes pile up at either end, as clipped noise does."""
     count = pixels.shape[2]
     if facts.is_log_working or not facts.sample_type.startswith("uint"):

@@ -17,7 +17,11 @@ from wetgate.operators.base import (
     Stage,
 )
 from wetgate.operators.denoise.passes import PATCH
-from wetgate.operators.denoise.profile import measure
+from wetgate.operators.denoise.profile import (
+    ANALYSIS_BYTES,
+    ANALYSIS_BYTES_PER_PIXEL,
+    measure,
+)
 from wetgate.operators.denoise.shot import describe
 from wetgate.operators.dirt.detect import Detect
 from wetgate.operators.dirt.net import SHIPPED, NetChoice
@@ -96,6 +100,8 @@ class DirtOperator:
             provenance=Provenance.INFERRED if self.invent else Provenance.BORROWED,
             generative=self.invent,
             needs_analysis=True,
+            analysis_bytes_per_pixel=ANALYSIS_BYTES_PER_PIXEL,
+            analysis_bytes=ANALYSIS_BYTES,
         )
 
     @property

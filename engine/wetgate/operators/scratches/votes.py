@@ -82,6 +82,8 @@ def motion_votes(
         return pictures[index]
 
     for i, j in _pairs(courses):
+        for behind in [k for k in pictures if k < i]:  # pairs ascend
+            del pictures[behind]
         here, there = picture(i), picture(j)
         forward, backward = estimate_flow(here, there), estimate_flow(there, here)
         rough = _texture(here)
