@@ -61,9 +61,9 @@ def test_a_plane_gives_back_the_same_bits_in_the_least_room(
         assert np.array_equal(got.view(np.uint32), pixels.view(np.uint32))
         part = plane.rows(1, 2)
         assert np.array_equal(part.view(np.uint32), pixels[1:2].view(np.uint32))
-        spot = gather(plane, Box(1, 1, 2, 3))
+        spot = gather(plane, Box(1, 1, 2, 2))
         assert spot.flags.c_contiguous
-        assert np.array_equal(spot.view(np.uint32), pixels[1:3, 1:].view(np.uint32))
+        assert np.array_equal(spot.view(np.uint32), pixels[1:2, 1:].view(np.uint32))
         size = store._used if limit is None else store.spilled
         assert size == pixels.size * bytes_
         plane.release()

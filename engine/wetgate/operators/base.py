@@ -77,7 +77,7 @@ class OperatorSpec:
 
     Attributes:
         analysis_bytes_per_pixel: peak memory of `analyse` per px of a frame, the frames that it
-            holds included. analysis_bytes: what it takes beside that, whatever the size.
+            holds included. least_analysis_bytes: what it may take however small the frame.
     """
 
     name: str
@@ -88,7 +88,7 @@ class OperatorSpec:
     generative: bool = False
     needs_analysis: bool = False
     analysis_bytes_per_pixel: int = 0
-    analysis_bytes: int = 0
+    least_analysis_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

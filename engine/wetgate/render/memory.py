@@ -158,8 +158,10 @@ def plan_memory(
     for plan in _candidates(size, steps, workers):
         fixed = base + surveys + _working_bytes(size, steps, plan, with_steps)
         fixed += _step_sizes(size, steps)[-1].pixels * written_beside
+        analysis = base + _analysis_bytes(size, steps, plan)
         store = min(held, max(0, budget - fixed))
-        found = replace(plan, store_limit=store, scratch_bytes=held - store, peak=fixed + store)
+        peak = max(fixed + store, analysis)
+        found = replace(plan, store_limit=store, scratch_bytes=held - store, peak=peak)
         if found.peak <= budget:
             return found
         if least is None or found.peak < least.peak:
@@ -191,7 +193,7 @@ class _Step:
     stages: tuple[Footprint, ...]
     repairs: bool
     analysis: tuple[int, int]
-    """Bytes that its analysis takes a px, and beside that."""
+    """Bytes that its analysis takes a px, and at least."""
 
 
 def _read(operators: Sequence[Operator]) -> list[_Step]:
@@ -200,7 +202,7 @@ def _read(operators: Sequence[Operator]) -> list[_Step]:
             op.spec.footprint.scale,
             tuple(stage.footprint for stage in op.stages),
             isinstance(op, TakesDecisions),
-            (op.spec.analysis_bytes_per_pixel, op.spec.analysis_bytes),
+            (op.spec.analysis_bytes_per_pixel, op.spec.least_analysis_bytes),
         )
         for op in operators
     ]
@@ -283,27 +285,27 @@ def _working_bytes(
     size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan, with_steps: bool
 ) -> int:
     """Return the greatest sum of what is alive at one moment beside planes and surveys."""
+    return _pool_bytes(size) + _alive_bytes(size, steps, plan, with_steps)
+
+
+def _pool_bytes(size: FrameSize) -> int:
     pool = 2 * size.full if 2 * size.full <= _POOL_BYTES else size.full
-    pool = pool if pool <= _POOL_BYTES else 0
-    alive = _alive_bytes(size, steps, plan, with_steps)
-    return pool + max(alive, _analysis_bytes(size, steps, plan))
+    return pool if pool <= _POOL_BYTES else 0
 
 
 def _analysis_bytes(size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan) -> int:
     """Return the greatest sum of what is alive while a step looks at the whole shot.
 
-    It looks at frames one after the other as the steps before it make them.
+    It looks at frames one after the other, as they were read or the steps before it make them.
     """
     most = 0
     in_turn = replace(plan, overlap=False)
     for i, (step, here) in enumerate(zip(steps, _step_sizes(size, steps), strict=False)):
-        if step.analysis == (0, 0):
-            continue
-        own = here.pixels * step.analysis[0] + step.analysis[1]
-        read = size.full + size.encoded + size.compact
-        made = _alive_bytes(size, steps[:i], in_turn, True) if i else read
-        most = max(most, own + made)
-    return most
+        a_pixel, least = step.analysis
+        if a_pixel or least:
+            made = _alive_bytes(size, steps[:i], in_turn, True) if i else 2 * size.compact
+            most = max(most, max(here.pixels * a_pixel, least) + made)
+    return _pool_bytes(size) + most
 
 
 def _alive_bytes(

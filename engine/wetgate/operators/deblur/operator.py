@@ -97,7 +97,7 @@ class DeblurOperator:
             generative=card is not None and card.generative,
             needs_analysis=True,
             analysis_bytes_per_pixel=80,
-            analysis_bytes=64 << 20,
+            least_analysis_bytes=160 << 20,
         )
 
     @property

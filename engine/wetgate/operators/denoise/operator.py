@@ -19,8 +19,8 @@ from wetgate.operators.denoise import passes
 from wetgate.operators.denoise.net import NetChoice, SpatialNet, TemporalNet
 from wetgate.operators.denoise.passes import PATCH
 from wetgate.operators.denoise.profile import (
-    ANALYSIS_BYTES,
     ANALYSIS_BYTES_PER_PIXEL,
+    LEAST_ANALYSIS_BYTES,
     measure,
 )
 from wetgate.operators.denoise.shot import describe
@@ -85,7 +85,7 @@ class DenoiseOperator:
             provenance=Provenance.INFERRED if self.models() else Provenance.FILTERED,
             needs_analysis=True,
             analysis_bytes_per_pixel=ANALYSIS_BYTES_PER_PIXEL,
-            analysis_bytes=ANALYSIS_BYTES,
+            least_analysis_bytes=LEAST_ANALYSIS_BYTES,
         )
 
     @property

@@ -23,10 +23,10 @@ from wetgate.operators.denoise.noise import ChannelNoise
 BLOCK = 8
 _PAIRS = 6
 _MOST_BLOCKS = 6144  # of a pair: 19 MB of float64 each for signal and residual
-ANALYSIS_BYTES_PER_PIXEL = 48
+ANALYSIS_BYTES_PER_PIXEL = 60
 """Memory of `measure` a px of a frame: two frames and what is made of them to compare them."""
-ANALYSIS_BYTES = 208 << 20
-"""And beside that: the blocks of all pairs."""
+LEAST_ANALYSIS_BYTES = 224 << 20
+"""At least that much, for the blocks of all pairs."""
 _TAPS = 8
 _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree of freedom
 _SMOOTH_SHARE = 0.15

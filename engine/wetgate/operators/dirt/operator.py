@@ -18,8 +18,8 @@ from wetgate.operators.base import (
 )
 from wetgate.operators.denoise.passes import PATCH
 from wetgate.operators.denoise.profile import (
-    ANALYSIS_BYTES,
     ANALYSIS_BYTES_PER_PIXEL,
+    LEAST_ANALYSIS_BYTES,
     measure,
 )
 from wetgate.operators.denoise.shot import describe
@@ -101,7 +101,7 @@ class DirtOperator:
             generative=self.invent,
             needs_analysis=True,
             analysis_bytes_per_pixel=ANALYSIS_BYTES_PER_PIXEL,
-            analysis_bytes=ANALYSIS_BYTES,
+            least_analysis_bytes=LEAST_ANALYSIS_BYTES,
         )
 
     @property

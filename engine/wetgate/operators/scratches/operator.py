@@ -64,8 +64,8 @@ class ScratchesOperator:
             working_space="log",
             provenance=Provenance.INFERRED if self.invent else Provenance.BORROWED,
             needs_analysis=True,
-            analysis_bytes_per_pixel=84,
-            analysis_bytes=320 << 20,
+            analysis_bytes_per_pixel=130,
+            least_analysis_bytes=600 << 20,
         )
 
     @property
