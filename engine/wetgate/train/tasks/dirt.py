@@ -6,6 +6,7 @@ classical confidence are what the network sees, and it learns to correct the lat
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
@@ -31,6 +32,8 @@ from wetgate.train.tasks._dirt_clips import (
     make_clip,
 )
 from wetgate.weights import DataRecord
+
+_log = logging.getLogger(__name__)
 
 CENTERS = 1, 3, 5
 """Frames of a clip that examples are made of."""
@@ -82,6 +85,11 @@ class Task:
             else:
                 self._stored = kept
         self._overlays = gather_overlays(folder / "overlays-train", held=False) is not None
+        if not self._overlays:
+            _log.warning(
+                "no pictures of film damage: the network learns from generated dirt alone and will "
+                "be another one than with them; name their folder in WETGATE_TEST_DATA"
+            )
 
     def batch(self, rng: np.random.Generator, count: int) -> Batch:
         """Return patches of the stored examples, turned and mirrored; dirt drawn more often."""
