@@ -213,8 +213,8 @@ WIDE void middle_row(const float* count, const float* total, const float* least,
 // The value nearest to 0 where all have one sign, else 0.
 WIDE void agreed_row(const float* least, const float* most, int n, float unit, float* ALONE out) {
     for (int x = 0; x < n; ++x) {
-        const float bright = (least[x] > 0.f) & (least[x] < ABSENT) ? least[x] : 0.f;
-        const float dark = (most[x] < 0.f) & (most[x] > -ABSENT) ? most[x] : 0.f;
+        const float bright = ((least[x] > 0.f) & (least[x] < ABSENT)) ? least[x] : 0.f;
+        const float dark = ((most[x] < 0.f) & (most[x] > -ABSENT)) ? most[x] : 0.f;
         out[x] = (bright + dark) * unit;
     }
 }

@@ -43,7 +43,7 @@ constexpr std::uint32_t kVersion = 1;
 constexpr std::uint32_t kFloat32 = 1;
 constexpr std::uint64_t kOffset = 4096;
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 36;
-constexpr std::size_t kChunk = std::size_t{16} << 20;
+[[maybe_unused]] constexpr std::size_t kChunk = std::size_t{16} << 20;
 
 struct Header {
     char magic[8];

@@ -18,7 +18,7 @@ from wetgate.model.errors import ModelLoadError
 from wetgate.operators.base import Window
 from wetgate.operators.dirt.confidence import PIXEL_FEATURES, Suspects
 from wetgate.operators.dirt.features import STEPS, Evidence, Plane, around
-from wetgate.weights import ModelCard, ModelPackage, find_model
+from wetgate.weights import ModelCard, ModelPackage, recall_model
 
 SHIPPED = "wg-dirt"
 INPUTS = (
@@ -67,7 +67,7 @@ class NetChoice:
         Raises:
             ModelLoadError: no such model, or one that does not take what this operator shows.
         """
-        package = find_model(self.name)
+        package = recall_model(self.name)
         if package.card.inputs != INPUTS or package.card.outputs != OUTPUTS:
             raise ModelLoadError(
                 f"{package.card.name} takes {len(package.card.inputs)} planes of another kind",
