@@ -49,8 +49,9 @@ class Footprint:
         scale: output size / input size. Only the last stage of an operator may have another one
             than 1; every size the engine hands it is a multiple of the denominator.
         bytes_per_pixel: peak scratch memory of one call per px of tile with halo, for the planner.
-        survey_bytes_per_pixel: memory that the surveys of one frame (its own and those of its
-            pairs) keep, per px of the frame; 0 for stages without surveys.
+        survey_bytes_per_pixel: memory that the survey of one frame keeps, per px of the frame; 0
+            for stages without surveys. Those of the frames of one window are kept at a time.
+        pair_bytes_per_pixel: the same of the surveys of all pairs of one window.
         exact_output: whether the next stage gets this one's output in float32; otherwise it is
             rounded to half, which is fine for a guide and not for a picture.
         planes: channels of what an inner stage returns; None for those of the frame. The next
@@ -66,6 +67,7 @@ class Footprint:
     scale: Fraction = Fraction(1)
     bytes_per_pixel: int = 64
     survey_bytes_per_pixel: int = 0
+    pair_bytes_per_pixel: int = 0
     exact_output: bool = False
     planes: int | None = None
     center_only: bool = False

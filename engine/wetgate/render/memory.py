@@ -156,8 +156,8 @@ def plan_memory(
     surveys = _survey_bytes(size, steps)
     least: MemoryPlan | None = None
     for plan in _candidates(size, steps, workers):
-        fixed = base + surveys + _working_bytes(size, steps, plan, with_steps)
-        fixed += _step_sizes(size, steps)[-1].pixels * written_beside
+        working = _working_bytes(size, steps, plan, with_steps, written_beside)
+        fixed = base + surveys + working
         analysis = base + _analysis_bytes(size, steps, plan)
         store = min(held, max(0, budget - fixed))
         peak = max(fixed + store, analysis)
@@ -282,10 +282,10 @@ def _tile_bytes(size: FrameSize, steps: Sequence[_Step], tile: tuple[int, int]) 
 
 
 def _working_bytes(
-    size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan, with_steps: bool
+    size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan, with_steps: bool, beside: int
 ) -> int:
     """Return the greatest sum of what is alive at one moment beside planes and surveys."""
-    return _pool_bytes(size) + _alive_bytes(size, steps, plan, with_steps)
+    return _pool_bytes(size) + _alive_bytes(size, steps, plan, with_steps, beside)
 
 
 def _pool_bytes(size: FrameSize) -> int:
@@ -309,12 +309,17 @@ def _analysis_bytes(size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan) -
 
 
 def _alive_bytes(
-    size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan, with_steps: bool
+    size: FrameSize,
+    steps: Sequence[_Step],
+    plan: MemoryPlan,
+    with_steps: bool,
+    written_beside: int = 0,
 ) -> int:
     sizes = _step_sizes(size, steps)
     out = sizes[-1]
     read = size.full + size.encoded + (size.compact if with_steps else 0)
-    write = 2 * out.full + 2 * out.encoded
+    # The frame and what was read back, first with the bytes of both, then with planes beside.
+    write = 2 * out.full + max(2 * out.encoded, out.pixels * written_beside)
     if not with_steps:
         return read + write if plan.overlap else max(read, write)
     tiles = plan.workers * _tile_bytes(size, steps, plan.tile)
@@ -361,17 +366,14 @@ def _held_bytes(
 
 
 def _survey_bytes(size: FrameSize, steps: Sequence[_Step]) -> int:
-    """Return the bytes of surveys alive at once: those of frames, and the pairs of one window."""
-    reach = reach_of([step.stages for step in steps])
-    sizes = _step_sizes(size, steps)
-    frames, pairs = 0.0, 0.0
-    for i, step in enumerate(steps):
-        for s, stage in enumerate(step.stages):
-            each = stage.survey_bytes_per_pixel * sizes[i].pixels
-            share = each / (2 * stage.temporal_radius + 1)
-            frames += share * (2 * reach.stage[i, s] + 1)
-            pairs = max(pairs, each)
-    return int(frames + pairs)
+    """Return the bytes of surveys alive at once: a window of each stage, and the pairs of one."""
+    frames = pairs = 0
+    for step, here in zip(steps, _step_sizes(size, steps), strict=False):
+        for stage in step.stages:
+            window = 2 * stage.temporal_radius + 1
+            frames += stage.survey_bytes_per_pixel * here.pixels * window
+            pairs = max(pairs, stage.pair_bytes_per_pixel * here.pixels)
+    return frames + pairs
 
 
 def _mib(nbytes: int) -> int:

@@ -36,7 +36,7 @@ class SurveyedWindow:
 
 
 class Surveys:
-    """Makes the survey of a frame once and drops it when no window is left that reads it.
+    """Makes the survey of a frame once for windows in order, and keeps those of one at a time.
 
     Args:
         wide: whether whole frames may be surveyed side by side.
@@ -71,6 +71,10 @@ class Surveys:
 
     def _survey_frames(self, window: SurveyedWindow) -> None:
         key = window.key
+        # Windows come in the order of frames, so what lies outside this one is not asked for
+        # again; where they do not it is made once more.
+        near = {n for n in window.around if n is not None}
+        self._frames = {k: v for k, v in self._frames.items() if k[0] != key or k[1] in near}
         todo = [n for n in window.planes if (key, n) not in self._frames]
         if (key, window.shot) in self._resting:
             self._frames.update({(key, n): None for n in todo})

@@ -46,7 +46,6 @@ _WEAK = 0.5
 _BLOCKS = re.compile(r"8(?:@(\d+),(\d+))?")
 _BYTES = 300
 _NET_BYTES = 420
-_SURVEY_BYTES = 1 + 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +171,8 @@ class _Restored:
             temporal_radius=1,
             halo=halo,
             bytes_per_pixel=_BYTES + (_NET_BYTES if self.choice else 0),
-            survey_bytes_per_pixel=_SURVEY_BYTES,
+            survey_bytes_per_pixel=1,
+            pair_bytes_per_pixel=2,
         )
 
     def survey_frame(

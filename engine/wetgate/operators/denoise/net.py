@@ -126,7 +126,8 @@ class TemporalNet(Pass):
             temporal_radius=_RADIUS,
             halo=passes.FUSION_HALO + net_halo(self.nets.temporal),
             bytes_per_pixel=_NET_BYTES + 160,
-            survey_bytes_per_pixel=1 + 2 * _RADIUS,
+            survey_bytes_per_pixel=1,
+            pair_bytes_per_pixel=2 * _RADIUS,
             exact_output=self.exact_output,
         )
 

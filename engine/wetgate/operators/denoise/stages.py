@@ -59,7 +59,8 @@ class Pass:
             halo=self.halo,
             bytes_per_pixel=bytes_per_pixel(self.radius),
             # A picture of one byte and, for every neighbor, vectors of four bytes for 2 x 2 px.
-            survey_bytes_per_pixel=1 + 2 * self.radius,
+            survey_bytes_per_pixel=1,
+            pair_bytes_per_pixel=2 * self.radius,
             exact_output=self.exact_output,
         )
 

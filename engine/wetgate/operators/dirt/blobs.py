@@ -87,14 +87,14 @@ class BlobTable:
     """The blobs of one frame.
 
     Attributes:
-        labels: uint32 `(height, width)`: the number of the blob that each px belongs to (its
-            core, without the rim), 0 for none.
+        labels: `(height, width)`, the least unsigned type that holds their number: the blob that
+            each px belongs to (its core, without the rim), 0 for none.
         blobs: in the order of their numbers.
         looks: what `neighbors` compares, a row a blob.
         by: whose confidence of pixels the blobs are made of.
     """
 
-    labels: NDArray[np.uint32]
+    labels: NDArray[np.unsignedinteger]
     blobs: tuple[Blob, ...]
     looks: Looks
     by: Literal["network", "classical"]
@@ -150,7 +150,7 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
                 facts=facts,
             )
         )
-    return BlobTable(labels.astype(np.uint32), tuple(blobs), looks, by)
+    return BlobTable(labels.astype(np.min_scalar_type(count)), tuple(blobs), looks, by)
 
 
 def components(

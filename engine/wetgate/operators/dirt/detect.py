@@ -85,7 +85,9 @@ class Detect:
             temporal_radius=radius,
             halo=REACH + self._reach,
             bytes_per_pixel=60 * (2 * radius + 1) + 120,
-            survey_bytes_per_pixel=2 + 4 * radius,
+            # A picture; for every neighbor vectors for 2 x 2 px, trust and offsets for cells.
+            survey_bytes_per_pixel=1,
+            pair_bytes_per_pixel=2 * 2 * radius,
             exact_output=True,
             planes=PLANES,
         )

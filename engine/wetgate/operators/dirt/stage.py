@@ -224,8 +224,9 @@ class Repair:
             # A tile that a defect touches sees the whole of it.
             halo=self.operator.largest + _MARGIN,
             bytes_per_pixel=96,
-            # Picture, marks, labels, motion.
-            survey_bytes_per_pixel=12 + 1 + 4 + 1 + 2 * RADIUS,
+            # The source, marks, labels of up to 65535 blobs, what motion is found on; motion.
+            survey_bytes_per_pixel=12 + 1 + 2 + 1,
+            pair_bytes_per_pixel=2 * RADIUS,
         )
 
     def survey_frame(
