@@ -1,6 +1,11 @@
-// Memory of frames, handed from one that dies to the next of its size.
+// Memory of frames, handed from one that dies to the next of its size; and of all else, handed
+// back to the system where there is little.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <cstdint>
 #include <memory>
@@ -80,10 +85,25 @@ py::array_t<float> empty_frame(std::int64_t height, std::int64_t width, std::int
     return py::array_t<float>({height, width, channels}, data, owner);
 }
 
+// Left alone, glibc keeps freed blocks of up to 32 MB for the next ones of that thread, and where
+// sizes vary a few hundred MB gather that nobody uses. Other systems map large blocks one by one.
+bool return_blocks(int bytes) {
+    if (bytes < 1) throw std::invalid_argument("return_blocks: at least a byte");
+#if defined(__GLIBC__)
+    // Both are named: each left out would move with the sizes that are freed.
+    return mallopt(M_MMAP_THRESHOLD, bytes) == 1 && mallopt(M_TRIM_THRESHOLD, bytes) == 1;
+#else
+    return false;
+#endif
+}
+
 }  // namespace
 
 void bind_frames(py::module_& m) {
     m.def("empty_frame", &empty_frame, py::arg("height"), py::arg("width"), py::arg("channels"),
           "Return an uninitialised float32 array from recycled memory.");
     m.def("trim_frames", [] { pool().clear(); }, "Give recycled frame memory back to the system.");
+    m.def("return_blocks", &return_blocks, py::arg("bytes"),
+          "Have freed blocks of that size and more go back to the system at once; False where this "
+          "cannot be told the allocator.");
 }

@@ -47,6 +47,7 @@ from wetgate.render.fixes.journal import FixJournal
 from wetgate.render.locking import claim_frames
 from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
+from wetgate.render.memory import save_memory
 from wetgate.render.networks import networks_foreseen, networks_used
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
@@ -134,6 +135,7 @@ def run_job(
             tell(Warned(f"removed {len(swept)} files that a killed run left behind"))
         beside = Beside(options)
         stack.callback(beside.close)
+        save_memory(job.memory)
         workers = stack.enter_context(Workers(job.memory.workers))
         analysis = obtain_analysis(job, workers, beside, tell, cancel)
         reports = _render(job, workers, beside, analysis, tell, cancel)

@@ -35,6 +35,10 @@ _FIXES_BYTES = 12
 _SLACK = 48 * MIB
 """Allocator and interpreter overhead beyond the arrays that are counted."""
 
+_RETURNED = 4 * MIB
+"""Blocks of this size and more, the scratch of tiles and what is as large as a frame, go back to
+the system at once when memory is short."""
+
 _POOL_BYTES = 128 * MIB
 """Most memory of dead frames that the DPX codec keeps for the next ones."""
 
@@ -173,6 +177,24 @@ def plan_memory(
         expected=f"at most the budget of {_mib(budget)} MB",
         remedy=f"pass --memory {-(-need // (64 * MIB)) * 64}MB or more",
     )
+
+
+def save_memory(plan: MemoryPlan) -> bool:
+    """Have the allocator keep nothing back where a plan was cut to the bone.
+
+    It costs CPU time, since the system clears every page that it hands out again; so where memory
+    is plenty it is not done.
+
+    Returns:
+        whether it was done. It holds for the rest of the process.
+    """
+    if plan.overlap:
+        return False
+    try:
+        from wetgate import _native
+    except ImportError:
+        return False
+    return _native.return_blocks(_RETURNED)
 
 
 def process_base(with_steps: bool) -> int:
