@@ -46,12 +46,12 @@ def taken(operator: Operator, width: int, height: int, count: int) -> int:
 @pytest.mark.parametrize("name", ["denoise", "deartifact", "deblur", "scratches", "dirt"])
 def test_no_analysis_takes_more_than_declared(name: str) -> None:
     spec = make_operator(name, {}).spec
+    assert spec.analysis_bytes is not None
     grows = name == "scratches"  # with the shot, up to a bound that no shot of a test reaches
     closest = 0.0
     for width, height, count in SIZES[: 2 if grows else None]:
         peak = taken(make_operator(name, {}), width, height, count)
-        of_size = width * height * spec.analysis_bytes_per_pixel
-        declared = max(of_size, spec.least_analysis_bytes)
+        declared = spec.analysis_bytes(width * height)
         assert peak <= declared, (width, height)
         closest = max(closest, peak / declared)
     assert grows or closest > 0.3  # a figure far too high would be as wrong
@@ -60,6 +60,7 @@ def test_no_analysis_takes_more_than_declared(name: str) -> None:
 def test_the_plan_has_room_for_the_analysis() -> None:
     size = FrameSize(width=3840, height=2160, channels=3, colors=3, sample_type="uint10")
     operator = make_operator("deartifact", {"net": "none"})
-    least = size.pixels * operator.spec.analysis_bytes_per_pixel
+    assert operator.spec.analysis_bytes is not None
+    least = operator.spec.analysis_bytes(size.pixels)
     plan = plan_memory(size, [operator], budget=4 << 30, workers=1, base=0)
     assert plan.peak >= least + size.full

@@ -78,8 +78,8 @@ class OperatorSpec:
     """The declared facts of one operator.
 
     Attributes:
-        analysis_bytes_per_pixel: peak memory of `analyse` per px of a frame, the frames that it
-            holds included. least_analysis_bytes: what it may take however small the frame.
+        analysis_bytes: peak memory of `analyse` for frames of so many px, the frames that it holds
+            included; None for next to nothing.
     """
 
     name: str
@@ -89,8 +89,7 @@ class OperatorSpec:
     provenance: Provenance
     generative: bool = False
     needs_analysis: bool = False
-    analysis_bytes_per_pixel: int = 0
-    least_analysis_bytes: int = 0
+    analysis_bytes: Callable[[int], int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

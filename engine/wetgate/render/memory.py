@@ -6,7 +6,7 @@ Nothing here decides a pixel. Whatever plan comes out, the same bits are rendere
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -214,8 +214,7 @@ class _Step:
     scale: Fraction
     stages: tuple[Footprint, ...]
     repairs: bool
-    analysis: tuple[int, int]
-    """Bytes that its analysis takes a px, and at least."""
+    analysis_bytes: Callable[[int], int] | None
 
 
 def _read(operators: Sequence[Operator]) -> list[_Step]:
@@ -224,7 +223,7 @@ def _read(operators: Sequence[Operator]) -> list[_Step]:
             op.spec.footprint.scale,
             tuple(stage.footprint for stage in op.stages),
             isinstance(op, TakesDecisions),
-            (op.spec.analysis_bytes_per_pixel, op.spec.least_analysis_bytes),
+            op.spec.analysis_bytes,
         )
         for op in operators
     ]
@@ -323,10 +322,9 @@ def _analysis_bytes(size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan) -
     most = 0
     in_turn = replace(plan, overlap=False)
     for i, (step, here) in enumerate(zip(steps, _step_sizes(size, steps), strict=False)):
-        a_pixel, least = step.analysis
-        if a_pixel or least:
+        if step.analysis_bytes is not None:
             made = _alive_bytes(size, steps[:i], in_turn, True) if i else 2 * size.compact
-            most = max(most, max(here.pixels * a_pixel, least) + made)
+            most = max(most, step.analysis_bytes(here.pixels) + made)
     return _pool_bytes(size) + most
 
 

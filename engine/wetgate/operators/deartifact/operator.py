@@ -48,6 +48,11 @@ _BYTES = 300
 _NET_BYTES = 420
 
 
+def _analysis_bytes(pixels: int) -> int:
+    """Return what the luma of `_SAMPLES` frames takes, and their steps in float64 twice."""
+    return _SAMPLES * (4 + 8 + 8) * pixels + 30 * pixels
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeartifactOperator:
     """Remove blocking and mosquito noise of H.264, MPEG-2 and JPEG.
@@ -97,7 +102,7 @@ class DeartifactOperator:
             working_space="source",
             provenance=Provenance.INFERRED if self.models() else Provenance.FILTERED,
             needs_analysis=True,
-            analysis_bytes_per_pixel=190,
+            analysis_bytes=_analysis_bytes,
         )
 
     @property

@@ -46,7 +46,7 @@ from wetgate.operators.deblur.planes import (
     local_mean,
     net_planes,
 )
-from wetgate.operators.deblur.shot import measure_shot, noise_at, words
+from wetgate.operators.deblur.shot import analysis_bytes, measure_shot, noise_at, words
 from wetgate.weights import ModelCard, find_model
 
 MODEL = "wg-deblur"
@@ -96,8 +96,7 @@ class DeblurOperator:
             provenance=Provenance.FILTERED if card is None else Provenance.INFERRED,
             generative=card is not None and card.generative,
             needs_analysis=True,
-            analysis_bytes_per_pixel=80,
-            least_analysis_bytes=160 << 20,
+            analysis_bytes=analysis_bytes,
         )
 
     @property

@@ -21,6 +21,11 @@ _QUANTUM = 1.0 / np.sqrt(12.0)  # deviation of rounding, in codes
 _FLOOR_BITS = {"uint8": 8, "uint10": 10, "uint12": 12}
 
 
+def analysis_bytes(pixels: int) -> int:
+    """Return the most memory that `measure_shot` takes for frames of so many px."""
+    return 80 * pixels + (80 << 20)
+
+
 def measure_shot(
     read: FrameReader, frames: Sequence[int], facts: SourceFacts, told: float | None
 ) -> dict[str, object]:

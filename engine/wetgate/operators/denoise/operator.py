@@ -18,11 +18,7 @@ from wetgate.operators.base import (
 from wetgate.operators.denoise import passes
 from wetgate.operators.denoise.net import NetChoice, SpatialNet, TemporalNet
 from wetgate.operators.denoise.passes import PATCH
-from wetgate.operators.denoise.profile import (
-    ANALYSIS_BYTES_PER_PIXEL,
-    LEAST_ANALYSIS_BYTES,
-    measure,
-)
+from wetgate.operators.denoise.profile import measure, measuring_bytes
 from wetgate.operators.denoise.shot import describe
 from wetgate.operators.denoise.stages import FirstPass, SecondPass, ThirdPass
 
@@ -84,8 +80,7 @@ class DenoiseOperator:
             working_space="log",
             provenance=Provenance.INFERRED if self.models() else Provenance.FILTERED,
             needs_analysis=True,
-            analysis_bytes_per_pixel=ANALYSIS_BYTES_PER_PIXEL,
-            least_analysis_bytes=LEAST_ANALYSIS_BYTES,
+            analysis_bytes=measuring_bytes,
         )
 
     @property

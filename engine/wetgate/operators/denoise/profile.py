@@ -23,10 +23,6 @@ from wetgate.operators.denoise.noise import ChannelNoise
 BLOCK = 8
 _PAIRS = 6
 _MOST_BLOCKS = 6144  # of a pair: 19 MB of float64 each for signal and residual
-ANALYSIS_BYTES_PER_PIXEL = 60
-"""Memory of `measure` a px of a frame: two frames and what is made of them to compare them."""
-LEAST_ANALYSIS_BYTES = 224 << 20
-"""At least that much, for the blocks of all pairs."""
 _TAPS = 8
 _MEDIAN_OF_CHI2 = 0.454936  # median of the chi-squared distribution, one degree of freedom
 _SMOOTH_SHARE = 0.15
@@ -141,6 +137,16 @@ def _compared(a: Pixels, b: Pixels, facts: SourceFacts) -> tuple[_Ends, bool, Pa
         return None
     ends, equal = _clips(a, facts), np.array_equal(a, b)
     return ends, equal, None if equal else _against(a, b)
+
+
+def measuring_bytes(pixels: int) -> int:
+    """Return the most memory that `measure` takes for frames of so many px.
+
+    Two frames and what is made of them to compare them; once they are gone, the blocks of all
+    pairs, each as signal and residual in float64, joined and picked from.
+    """
+    blocks = min(pixels // BLOCK**2, _MOST_BLOCKS)
+    return max(60 * pixels, 5 * _PAIRS * blocks * 3 * BLOCK**2 * 8)
 
 
 def _not_empty(signal: _Blocks, residual: _Blocks, flat: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ from wetgate.operators.base import (
 )
 from wetgate.operators.denoise.net import spatial_planes
 from wetgate.operators.denoise.operator import DenoiseOperator
-from wetgate.operators.denoise.profile import ANALYSIS_BYTES_PER_PIXEL, LEAST_ANALYSIS_BYTES
+from wetgate.operators.denoise.profile import measuring_bytes
 from wetgate.operators.denoise.shot import is_idle, shot_noise
 from wetgate.operators.denoise.stages import Pass
 from wetgate.operators.denoise_upscale.planes import NAMES, noisy_limits
@@ -112,8 +112,7 @@ class DenoiseUpscaleOperator:
             provenance=Provenance.FILTERED if card is None else Provenance.INFERRED,
             generative=card is not None and card.generative,
             needs_analysis=True,
-            analysis_bytes_per_pixel=ANALYSIS_BYTES_PER_PIXEL,
-            least_analysis_bytes=LEAST_ANALYSIS_BYTES,
+            analysis_bytes=measuring_bytes,
         )
 
     @property

@@ -17,11 +17,7 @@ from wetgate.operators.base import (
     Stage,
 )
 from wetgate.operators.denoise.passes import PATCH
-from wetgate.operators.denoise.profile import (
-    ANALYSIS_BYTES_PER_PIXEL,
-    LEAST_ANALYSIS_BYTES,
-    measure,
-)
+from wetgate.operators.denoise.profile import measure, measuring_bytes
 from wetgate.operators.denoise.shot import describe
 from wetgate.operators.dirt.detect import Detect
 from wetgate.operators.dirt.net import SHIPPED, NetChoice
@@ -100,8 +96,7 @@ class DirtOperator:
             provenance=Provenance.INFERRED if self.invent else Provenance.BORROWED,
             generative=self.invent,
             needs_analysis=True,
-            analysis_bytes_per_pixel=ANALYSIS_BYTES_PER_PIXEL,
-            least_analysis_bytes=LEAST_ANALYSIS_BYTES,
+            analysis_bytes=measuring_bytes,
         )
 
     @property

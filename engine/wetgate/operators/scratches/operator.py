@@ -25,7 +25,7 @@ from wetgate.operators.base import (
 from wetgate.operators.scratches.lines import Strips
 from wetgate.operators.scratches.lost import FARTHEST
 from wetgate.operators.scratches.remove import numbered, patch_of, record_of, repair
-from wetgate.operators.scratches.shot import analyse_shot
+from wetgate.operators.scratches.shot import analyse_shot, analysis_bytes
 from wetgate.operators.scratches.tracks import tracks_of
 
 MATTE = "scratches.matte"
@@ -64,8 +64,7 @@ class ScratchesOperator:
             working_space="log",
             provenance=Provenance.INFERRED if self.invent else Provenance.BORROWED,
             needs_analysis=True,
-            analysis_bytes_per_pixel=130,
-            least_analysis_bytes=600 << 20,
+            analysis_bytes=analysis_bytes,
         )
 
     @property

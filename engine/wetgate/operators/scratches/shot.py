@@ -213,6 +213,15 @@ def fit_candidates(
             candidate.courses = with_strength(candidate.courses)
 
 
+def analysis_bytes(pixels: int) -> int:
+    """Return the most memory that `analyse_shot` takes for frames of so many px.
+
+    The frames of a window, and the lines of as many as are followed in one go: nine bytes for each
+    of `_SEGMENT` places.
+    """
+    return 84 * pixels + 9 * _SEGMENT
+
+
 def analyse_shot(
     read: FrameReader,
     frames: Sequence[int],
