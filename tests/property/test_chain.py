@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.clips import MemoryClip, make_frame, moving_clip, texture
 from support.operators import BoxBlur, CopyOut, Invert, Lift, NoCost, Paired, TemporalMean, TwoStage
 from wetgate.color.shaper import signed_log, signed_log_inverse
-from wetgate.operators.base import Operator, Pixels, SourceFacts
+from wetgate.operators.base import Analysis, FrameSurvey, Operator, Pixels, SourceFacts
 from wetgate.operators.verbs import assert_footprint_honest, run_operator
 from wetgate.render.analysis import ShotAnalyses
 from wetgate.render.bound import BoundStep, chain_reach
@@ -254,3 +254,18 @@ def test_any_tile_size_gives_the_same_bits(w: int, h: int, tw: int, th: int) -> 
     clip = moving_clip([1, 2, 3], width=w, height=h, sample_type="uint8")
     steps = [step(TwoStage())]
     assert same(render(clip, steps, [2]), render(clip, steps, [2], tile=(tw, th)))
+
+
+def test_a_lone_frame_of_two_steps_surveys_each_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step before makes the frames of the window in order, not the center first."""
+    asked: list[Pixels] = []
+    survey = Paired.survey_frame
+
+    def noted(self: Paired, whole: Pixels, analysis: Analysis, facts: SourceFacts) -> FrameSurvey:
+        asked.append(whole)
+        return survey(self, whole, analysis, facts)
+
+    monkeypatch.setattr(Paired, "survey_frame", noted)
+    clip = moving_clip(list(range(1001, 1014)))
+    render(clip, [step(Paired(radius=2)), step(TemporalMean(radius=2))], [1007])
+    assert len(asked) == 1011 - 1003 + 1

@@ -25,7 +25,7 @@ def mirrored(index: int, size: int) -> int:
 
 
 def planes_of(pixels: np.ndarray) -> list[Plane]:  # type: ignore[type-arg]
-    """Lay pixels down in every way that the engine does: as they are, as codes, in a file."""
+    """Lay pixels down as they are, as codes, as halves and in a file."""
     memory, scratch = PlaneStore(memory_limit=None), PlaneStore(memory_limit=0)
     return [
         DirectPlane(pixels),

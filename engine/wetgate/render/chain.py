@@ -277,6 +277,12 @@ class Chain:
     def _run_step(self, index: int, number: int, source: ShelvedFrame) -> Stepped:
         """Run the last stage of a step and put its result into the source encoding."""
         step = self.steps[index]
+        if index:
+            # In the order of frames, in which surveys of the step before are made once.
+            radius = sum(f.temporal_radius for f in step.footprints)
+            for n in self._neighbours(number, radius, source):
+                if n is not None:
+                    self._input(index, n, source if n == number else self._shelf.get(n))
         entry = self._input(index, number, source)
         make = StepOutput if self.sizes.scales[index] == 1 else ResizedOutput
         output = make(

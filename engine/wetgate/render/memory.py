@@ -138,6 +138,7 @@ def plan_memory(
     beside: int = 0,
     written_beside: int = 0,
     base: int | None = None,
+    analyses: bool = True,
 ) -> MemoryPlan:
     """Find the fastest plan that stays inside the budget.
 
@@ -147,6 +148,7 @@ def plan_memory(
         beside: planes read from files beside the frames (mattes, defect maps), kept as float32.
         written_beside: bytes a px that are written beside a frame.
         base: bytes of the process before any frame; None measures this process.
+        analyses: whether shots may have to be analysed; not where an analysis is named.
 
     Raises:
         OutOfMemory: when not even the smallest plan fits, with what it would need.
@@ -162,10 +164,10 @@ def plan_memory(
     for plan in _candidates(size, steps, workers):
         working = _working_bytes(size, steps, plan, with_steps, written_beside)
         fixed = base + surveys + working
-        analysis = base + _analysis_bytes(size, steps, plan)
+        if analyses:
+            fixed = max(fixed, base + _analysis_bytes(size, steps, plan, converted))
         store = min(held, max(0, budget - fixed))
-        peak = max(fixed + store, analysis)
-        found = replace(plan, store_limit=store, scratch_bytes=held - store, peak=peak)
+        found = replace(plan, store_limit=store, scratch_bytes=held - store, peak=fixed + store)
         if found.peak <= budget:
             return found
         if least is None or found.peak < least.peak:
@@ -180,7 +182,7 @@ def plan_memory(
 
 
 def save_memory(plan: MemoryPlan) -> bool:
-    """Have the allocator keep nothing back where a plan was cut to the bone.
+    """Have the allocator keep nothing back where planes have to leave memory.
 
     It costs CPU time, since the system clears every page that it hands out again; so where memory
     is plenty it is not done.
@@ -188,7 +190,7 @@ def save_memory(plan: MemoryPlan) -> bool:
     Returns:
         whether it was done. It holds for the rest of the process.
     """
-    if plan.overlap:
+    if not plan.scratch_bytes:
         return False
     try:
         from wetgate import _native
@@ -314,17 +316,27 @@ def _pool_bytes(size: FrameSize) -> int:
     return pool if pool <= _POOL_BYTES else 0
 
 
-def _analysis_bytes(size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan) -> int:
+def _analysis_bytes(
+    size: FrameSize, steps: Sequence[_Step], plan: MemoryPlan, converted: Sequence[bool]
+) -> int:
     """Return the greatest sum of what is alive while a step looks at the whole shot.
 
-    It looks at frames one after the other, as they were read or the steps before it make them.
+    It looks at frames one after the other, as they were read or the steps before it make them;
+    while one is made, it holds about half of what it takes when it compares them.
     """
     most = 0
     in_turn = replace(plan, overlap=False)
     for i, (step, here) in enumerate(zip(steps, _step_sizes(size, steps), strict=False)):
-        if step.analysis_bytes is not None:
-            made = _alive_bytes(size, steps[:i], in_turn, True) if i else 2 * size.compact
-            most = max(most, step.analysis_bytes(here.pixels) + made)
+        if step.analysis_bytes is None:
+            continue
+        own = step.analysis_bytes(here.pixels)
+        beside = 2 * size.compact
+        if i < len(converted) and converted[i]:
+            beside += here.color
+        if i:
+            own = max(own, own // 2 + _alive_bytes(size, steps[:i], in_turn, True))
+            beside += _survey_bytes(size, steps[:i])
+        most = max(most, own + beside)
     return _pool_bytes(size) + most
 
 

@@ -24,8 +24,11 @@ from wetgate.render.options import JobOptions
 FOLDER = "provenance"
 LAYER_PREFIX = "provenance."
 PLANES_SCHEMA = "wetgate.provenance/1"
-PLANES_BYTES = 64
-"""Memory of the planes of one px while they are written and read back, with some of operators."""
+PLANES_BYTES = 40
+"""Memory of the planes of one px while they are written to a file of their own, with some of
+operators."""
+LAYERS_BYTES = 128
+"""The same where they go into the frame, which is written and read back once more with them."""
 PLANES_DISK_BYTES = 4
 """On disk, about: most samples are 0, and ZIP makes next to nothing of those."""
 

@@ -34,6 +34,7 @@ from wetgate.render.memory import DEFAULT_MEMORY, MemoryPlan, plan_memory
 from wetgate.render.options import JobOptions
 from wetgate.render.plan import Plan
 from wetgate.render.planes import (
+    LAYERS_BYTES,
     PLANES_BYTES,
     PLANES_DISK_BYTES,
     PlanesOutput,
@@ -186,7 +187,8 @@ def _join(
         converted=[not s.encoding.is_identity for s in steps],
         with_color=output_space is not None,
         beside=options.has_matte + (options.defects is not None),
-        written_beside=PLANES_BYTES if planes is not None or _repairs(operators) else 0,
+        written_beside=_written_beside(planes, operators),
+        analyses=options.analysis_path is None,
     )
     reach = chain_reach(operators)
     needs_analysis = reach.source > 0 or any(op.spec.needs_analysis for op in operators)
@@ -335,6 +337,13 @@ def _bind(recipe: Recipe, settled: Settled, clip: SourceClip) -> tuple[BoundStep
             )
         )
     return tuple(bound)
+
+
+def _written_beside(planes: PlanesOutput | None, operators: Sequence[Operator]) -> int:
+    """Return the bytes a px that the planes beside a frame take while they are written."""
+    if planes is not None and planes.layers:
+        return LAYERS_BYTES
+    return PLANES_BYTES if planes is not None or _repairs(operators) else 0
 
 
 def _repairs(operators: Sequence[Operator]) -> bool:

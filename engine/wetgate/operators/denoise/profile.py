@@ -142,11 +142,12 @@ def _compared(a: Pixels, b: Pixels, facts: SourceFacts) -> tuple[_Ends, bool, Pa
 def measuring_bytes(pixels: int) -> int:
     """Return the most memory that `measure` takes for frames of so many px.
 
-    Two frames and what is made of them to compare them; once they are gone, the blocks of all
-    pairs, each as signal and residual in float64, joined and picked from.
+    Two frames and what is made of them to compare them, with the blocks of the pairs before, each
+    as signal and residual in float64; once frames are gone, the blocks of all, joined and picked
+    from.
     """
-    blocks = min(pixels // BLOCK**2, _MOST_BLOCKS)
-    return max(60 * pixels, 5 * _PAIRS * blocks * 3 * BLOCK**2 * 8)
+    blocks = 3 * BLOCK**2 * 8 * min(pixels // BLOCK**2, _MOST_BLOCKS)
+    return max(33 * pixels + 19 * blocks, 5 * _PAIRS * blocks)
 
 
 def _not_empty(signal: _Blocks, residual: _Blocks, flat: NDArray[np.float64]) -> NDArray[np.bool_]:

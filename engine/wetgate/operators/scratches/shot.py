@@ -219,7 +219,7 @@ def analysis_bytes(pixels: int) -> int:
     The frames of a window, and the lines of as many as are followed in one go: nine bytes for each
     of `_SEGMENT` places.
     """
-    return 84 * pixels + 9 * _SEGMENT
+    return 100 * pixels + (40 << 20) + 9 * _SEGMENT
 
 
 def analyse_shot(
