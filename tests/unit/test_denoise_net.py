@@ -162,9 +162,14 @@ def _loud_inside(
 ) -> NDArray[np.float32]:
     """A network that asks for more than noise can explain inside the box."""
     change = np.full_like(sigma, 0.3) * sigma
-    turned = region.x0 + region.x1 < 0
-    box = Box(-REFUSED.x1, -REFUSED.y1, -REFUSED.x0, -REFUSED.y0) if turned else REFUSED
-    loud = box.intersect(region)
+    # A lone frame comes mirrored too, and the box with it.
+    left, right = (
+        (REFUSED.x0, REFUSED.x1) if region.x0 + region.x1 > 0 else (-REFUSED.x1, -REFUSED.x0)
+    )
+    top, bottom = (
+        (REFUSED.y0, REFUSED.y1) if region.y0 + region.y1 > 0 else (-REFUSED.y1, -REFUSED.y0)
+    )
+    loud = Box(left, top, right, bottom).intersect(region)
     if not loud.is_empty:
         change[loud.within(region)] *= 6
     return change
@@ -214,29 +219,29 @@ def test_a_pixel_fused_from_what_a_network_made_is_not_called_classical(
     assert NOTE in done.notes and done.classes is None
 
 
-def test_a_lone_frame_turned_by_half_a_circle_gives_the_result_turned(tmp_path: Path) -> None:
-    """The mean over both is the same, though the network alone answers otherwise to either."""
+@pytest.mark.parametrize(("down", "across"), [(-1, -1), (1, -1), (-1, 1)])
+def test_a_lone_frame_mirrored_gives_the_result_mirrored(
+    tmp_path: Path, down: int, across: int
+) -> None:
+    """The mean is the same, though the network alone answers otherwise to either."""
     package = make_package(
         tmp_path, name="s", planes_in=SPATIAL_PLANES, task="denoise", kind="unet", unshuffle=2,
         gain=0.3,
     )  # fmt: skip
     session = load_session(package, backend="onnx")
-    size = 64  # whole cells of the network's strides, so that the turned frame has the same grid
+    size = 64  # whole cells of the network's strides, so that the mirrored frame has the same grid
     base, sigma = _picture(size) + 0.2 * _noise(6, size), np.full((size, size, 3), SIGMA)
-    region = Box.of_size(size, size)
+    level = sigma.astype(np.float32)
+    region, way = Box.of_size(size, size), np.s_[::down, ::across]
+    planes = spatial_planes(base, base + _noise(7, size), level, flatness=1.0)
+    other = np.ascontiguousarray(planes[(slice(None), *way)])
 
-    def mean(turned: bool) -> NDArray[np.float32]:
-        way = np.s_[::-1, ::-1] if turned else np.s_[:, :]
-        seen, level = base[way], sigma.astype(np.float32)
-        planes = spatial_planes(seen, seen + _noise(7, size)[way], level, flatness=1.0)
-        once = denoise_net._run(session, planes, region, level)
-        return np.asarray((once + denoise_net._run_turned(session, planes, region, level)) / 2)[way]
-
-    apart = np.abs(mean(True) - mean(False)).max()
-    planes = spatial_planes(base, base, sigma.astype(np.float32), flatness=1.0)
-    once = denoise_net._run(session, planes, region, sigma.astype(np.float32))
-    other = denoise_net._run_turned(session, planes, region, sigma.astype(np.float32))
-    assert apart < 1e-6 < 1e-4 < np.abs(once - other).max()
+    mean = denoise_net._run_mirrored(session, planes, region, level)
+    again = denoise_net._run_mirrored(session, other, region, level)[way]
+    once = denoise_net._run(session, planes, region, level)
+    alone = denoise_net._run(session, other, region, level)[way]
+    assert np.abs(mean - again).max() < 1e-6 < 1e-4 < np.abs(once - alone).max()
+    assert np.abs(mean - once).max() > 1e-5
 
 
 def test_planes_are_finite_and_small_on_hdr() -> None:

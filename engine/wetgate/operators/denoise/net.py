@@ -104,9 +104,10 @@ class SpatialNet(NoSurveys):
         session = self.nets.session(self.nets.spatial if noise.temporal else self.nets.alone)
         color = (_color(p) for p in (base, noisy, sigma))
         planes = spatial_planes(*color, flatness=noise.flatness)
-        change = _run(session, planes, seen, sigma)
-        if not noise.temporal:
-            change = (change + _run_turned(session, planes, seen, sigma)) * np.float32(0.5)
+        if noise.temporal:
+            change = _run(session, planes, seen, sigma)
+        else:
+            change = _run_mirrored(session, planes, seen, sigma)
         out, weight = guarded(base, change, noisy, sigma, seen)
         tile = window.tile.within(seen)
         classes = _classes(None if weight is None else weight[tile] > 0)
@@ -346,20 +347,27 @@ def _run(session: Session, planes: Planes, region: Box, sigma: Pixels) -> Pixels
     return np.ascontiguousarray(change * sigma, np.float32)
 
 
-def _run_turned(session: Session, planes: Planes, region: Box, sigma: Pixels) -> Pixels:
-    """Return the correction that the network makes of the picture turned by half a circle.
+def _run_mirrored(session: Session, planes: Planes, region: Box, sigma: Pixels) -> Pixels:
+    """Return the mean correction of the picture as it is, mirrored either way, and both ways.
 
-    The network errs otherwise on it, so the mean of both errs less. The frame is turned about its
+    The network errs otherwise on each, so the mean errs less. The frame is mirrored about its
     corner (0, 0), where the grid of the network's strides is anchored: px of one cell of it stay
     together, whatever the tile.
 
     Source: R. Timofte, R. Rothe, L. Van Gool, "Seven ways to improve example-based single image
-    super resolution", CVPR 2016, for the mean over turned pictures.
+    super resolution", CVPR 2016, for the mean over transformed pictures.
     """
-    turned = np.ascontiguousarray(planes[:, ::-1, ::-1])
-    there = Box(-region.x1, -region.y1, -region.x0, -region.y0)
-    change = _run(session, turned, there, np.ascontiguousarray(sigma[::-1, ::-1]))
-    return np.ascontiguousarray(change[::-1, ::-1])
+
+    def seen(down: int, across: int) -> Pixels:
+        left, right = sorted((across * region.x0, across * region.x1))
+        top, bottom = sorted((down * region.y0, down * region.y1))
+        turned = np.ascontiguousarray(planes[:, ::down, ::across])
+        level = np.ascontiguousarray(sigma[::down, ::across])
+        return _run(session, turned, Box(left, top, right, bottom), level)[::down, ::across]
+
+    # Whichever of the four the picture comes as, these are the same two sums.
+    mean = (seen(1, 1) + seen(-1, -1)) + (seen(1, -1) + seen(-1, 1))
+    return np.ascontiguousarray(mean * np.float32(0.25))
 
 
 def _classes(inferred: NDArray[np.bool_] | None) -> NDArray[np.uint8] | None:

@@ -71,7 +71,7 @@ class DenoiseOperator:
         footprints = [stage.footprint for stage in self.stages]
         return OperatorSpec(
             name="denoise",
-            version=3,
+            version=4,
             footprint=Footprint(
                 temporal_radius=sum(f.temporal_radius for f in footprints),
                 halo=sum(f.halo for f in footprints),

@@ -101,7 +101,7 @@ class DenoiseUpscaleOperator:
         card = self.card()
         return OperatorSpec(
             name="denoise-upscale",
-            version=1,
+            version=2,
             footprint=Footprint(
                 temporal_radius=sum(f.temporal_radius for f in footprints),
                 halo=sum(f.halo for f in footprints),
