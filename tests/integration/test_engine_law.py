@@ -77,7 +77,7 @@ def test_every_split_gives_the_same_bytes(
     run(plate, tmp_path / "one", what, threads=1)
     assert file_digests(tmp_path / "one") == want, "one thread"
 
-    monkeypatch.setattr(memory_module, "process_base", lambda _steps: 0)
+    monkeypatch.setattr(memory_module, "process_base", lambda _steps, _models: 0)
     plans = set()
     for budget in (700_000, 1_500_000, 64_000_000):
         out = tmp_path / f"memory{budget}"

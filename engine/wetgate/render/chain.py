@@ -277,8 +277,7 @@ class Chain:
     def _run_step(self, index: int, number: int, source: ShelvedFrame) -> Stepped:
         """Run the last stage of a step and put its result into the source encoding."""
         step = self.steps[index]
-        if index:
-            # In the order of frames, in which surveys of the step before are made once.
+        if index:  # in the order of frames, in which surveys of the step before are made once
             radius = sum(f.temporal_radius for f in step.footprints)
             for n in self._neighbours(number, radius, source):
                 if n is not None:

@@ -47,13 +47,13 @@ from wetgate.render.fixes.journal import FixJournal
 from wetgate.render.locking import claim_frames
 from wetgate.render.manifest import DONE, FrameRecord, Journal, fold
 from wetgate.render.measuring import analysis_path, obtain_analysis
-from wetgate.render.memory import save_memory
 from wetgate.render.networks import networks_foreseen, networks_used
 from wetgate.render.options import JobOptions
 from wetgate.render.output import FrameWriter, report_skipped
 from wetgate.render.plan import Plan
 from wetgate.render.planes import FOLDER, PlanesOutput
 from wetgate.render.planner import Job, MakeOperator, prepare
+from wetgate.render.process_memory import give_back_freed
 from wetgate.render.shelf import FrameSource
 from wetgate.render.source import open_clip
 from wetgate.render.verify import VerifyReport, verify_output
@@ -135,7 +135,8 @@ def run_job(
             tell(Warned(f"removed {len(swept)} files that a killed run left behind"))
         beside = Beside(options)
         stack.callback(beside.close)
-        save_memory(job.memory)
+        if job.memory.scratch_bytes:
+            give_back_freed()
         workers = stack.enter_context(Workers(job.memory.workers))
         analysis = obtain_analysis(job, workers, beside, tell, cancel)
         reports = _render(job, workers, beside, analysis, tell, cancel)

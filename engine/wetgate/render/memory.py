@@ -5,39 +5,23 @@ Nothing here decides a pixel. Whatever plan comes out, the same bits are rendere
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-
-import psutil
 
 from wetgate.model.errors import OutOfMemory
 from wetgate.model.frame import SampleType, code_depth
 from wetgate.operators.base import Footprint, Operator, TakesDecisions, UsesModels
 from wetgate.render.bound import reach_of
+from wetgate.render.process_memory import MIB, process_base
 
-MIB = 1 << 20
 DEFAULT_MEMORY = 4 << 30
 _GRAIN = 16
 _MOST_TILE_PIXELS = 1 << 19
 """Larger tiles save no halo worth having and leave workers idle."""
 
-_LIBRARIES = {"cv2": 60 * MIB, "PyOpenColorIO": 40 * MIB}
-"""What a library adds to the process when it is first used."""
-
-_NET_LIBRARIES = {"onnxruntime": 64 * MIB}
-"""The same for steps with networks, with the weights of a few of them."""
-
 _FIXES_BYTES = 12
 """Planes that a repairing step names and that lie with each frame it has done, a px: three."""
-
-_SLACK = 48 * MIB
-"""Allocator and interpreter overhead beyond the arrays that are counted."""
-
-_RETURNED = 4 * MIB
-"""Blocks of this size and more, the scratch of tiles and what is as large as a frame, go back to
-the system at once when memory is short."""
 
 _POOL_BYTES = 128 * MIB
 """Most memory of dead frames that the DPX codec keeps for the next ones."""
@@ -156,7 +140,7 @@ def plan_memory(
     with_models = any(isinstance(op, UsesModels) and op.models() for op in operators)
     with_steps = bool(operators) or with_color
     if base is None:
-        base = process_base(with_steps) + (_not_loaded(_NET_LIBRARIES) if with_models else 0)
+        base = process_base(with_steps, with_models)
     steps = _read(operators)
     held = _held_bytes(size, steps, converted, beside)
     surveys = _survey_bytes(size, steps)
@@ -179,34 +163,6 @@ def plan_memory(
         expected=f"at most the budget of {_mib(budget)} MB",
         remedy=f"pass --memory {-(-need // (64 * MIB)) * 64}MB or more",
     )
-
-
-def save_memory(plan: MemoryPlan) -> bool:
-    """Have the allocator keep nothing back where planes have to leave memory.
-
-    It costs CPU time, since the system clears every page that it hands out again; so where memory
-    is plenty it is not done.
-
-    Returns:
-        whether it was done. It holds for the rest of the process.
-    """
-    if not plan.scratch_bytes:
-        return False
-    try:
-        from wetgate import _native
-    except ImportError:
-        return False
-    return _native.return_blocks(_RETURNED)
-
-
-def process_base(with_steps: bool) -> int:
-    """Return what this process holds before any frame, with the libraries it will load."""
-    rss = int(psutil.Process().memory_info().rss)
-    return rss + _SLACK + (_not_loaded(_LIBRARIES) if with_steps else 0)
-
-
-def _not_loaded(libraries: Mapping[str, int]) -> int:
-    return sum(size for name, size in libraries.items() if name not in sys.modules)
 
 
 @dataclass(frozen=True, slots=True)
