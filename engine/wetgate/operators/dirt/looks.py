@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ _TINY, _BIG, _FAINT = 9, 180, 6.0
 _LONG, _HAIR = 3.0, 10.0
 _SPLICE = 0.6
 _ALIGNED = np.cos(2 * np.radians(15.0))
+_MOST_PAIRS, _LEAST_PART = 1 << 20, 16
+"""Entries of a table of blobs against blobs, 8 MB; rows of it at least."""
 
 Float = NDArray[np.float64]
 
@@ -89,6 +93,12 @@ class Looks:
     def elongation(self) -> Float:
         """Return 0 for what is round to 1 for a line."""
         return np.asarray(1.0 - self.width / self.length)
+
+    def taken(self, part: slice) -> Looks:
+        """Return those of some of the blobs, as views."""
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        of_blobs = {n: c[part] for n, c in columns.items() if not isinstance(c, float)}
+        return replace(self, **of_blobs)
 
     def columns(self) -> tuple[Float, ...]:
         """Return the features that a blob has by itself."""
@@ -157,7 +167,8 @@ def looks_of(labels: NDArray[np.int32], count: int, planes: Pixels) -> Looks:
     border = np.minimum.reduce(
         [box[0], box[1], labels.shape[1] - box[2], labels.shape[0] - box[3]]
     ).astype(np.float64)
-    unrest = np.minimum(np.abs(planes[..., SPIKE]), _LOUDEST).mean(dtype=np.float64)
+    loud = np.abs(planes[..., SPIKE])
+    unrest = np.minimum(loud, _LOUDEST, out=loud).mean(dtype=np.float64)
     level, span = _light(planes)
     return Looks(
         area=area, x=middle_x, y=middle_y, x0=box[0], y0=box[1], x1=box[2], y1=box[3],
@@ -250,6 +261,22 @@ def crowds(here: Looks, there: Looks, shape: tuple[int, ...]) -> tuple[Float, Fl
     Returns:
         those near it; those that are long and lie along it, wherever (0 for what is round).
     """
+    parts = [_crowds(here.taken(p), there, shape) for p in parts_of(here, there)]
+    return np.concatenate([n for n, _ in parts]), np.concatenate([a for _, a in parts])
+
+
+def parts_of(here: Looks, there: Looks) -> Iterator[slice]:
+    """Cut the blobs `here` into parts whose tables against those `there` stay small; at least one.
+
+    A frame of ten thousand blobs would otherwise take gigabytes.
+    """
+    count = here.area.size
+    step = max(_LEAST_PART, _MOST_PAIRS // max(there.area.size, 1))
+    for start in range(0, max(count, 1), step):
+        yield slice(start, min(start + step, count))
+
+
+def _crowds(here: Looks, there: Looks, shape: tuple[int, ...]) -> tuple[Float, Float]:
     reach = NEAR * shape[0]
     apart = np.hypot(here.x[:, None] - there.x, here.y[:, None] - there.y)
     same = here.polarity[:, None] == there.polarity

@@ -9,14 +9,14 @@ stands out is picture by its looks, the rest of it probably is too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wetgate.operators.dirt.blobs import BlobTable
 from wetgate.operators.dirt.confidence import calibration, judged
-from wetgate.operators.dirt.looks import BLOB_FEATURES, NEAR, Looks, crowds
+from wetgate.operators.dirt.looks import BLOB_FEATURES, NEAR, Looks, crowds, parts_of
 
 NEIGHBOR_FEATURES = (
     "moves on", "crowd beside", "alignment beside", "seen beside",
@@ -86,6 +86,18 @@ def compare_looks(here: Looks, there: Looks, confidence: Float, shape: tuple[int
     Args:
         confidence: of those there.
     """
+    parts = [_compared(here.taken(p), there, confidence, shape) for p in parts_of(here, there)]
+    if len(parts) == 1:
+        return parts[0]
+    columns = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(Likeness)
+        if f.name != "lighter"
+    }
+    return Likeness(**columns, lighter=parts[0].lighter)
+
+
+def _compared(here: Looks, there: Looks, confidence: Float, shape: tuple[int, ...]) -> Likeness:
     count, others = here.area.size, there.area.size
     move, alike = np.zeros((count, _MOST, 2)), np.zeros((count, _MOST))
     near, aligned = crowds(here, there, shape)
@@ -211,20 +223,24 @@ def company_features(
     """
     count = looks.area.size
     logit = np.log(np.clip(alone, 1e-6, 1 - 1e-6) / np.clip(1 - alone, 1e-6, 1 - 1e-6))
-    like = _likeness(looks, looks)
-    np.fill_diagonal(like, 0.0)
-    apart = np.hypot(looks.x[:, None] - looks.x, looks.y[:, None] - looks.y)
-    close = like / (1.0 + (apart / (NEAR * shape[0])) ** 2)
+    alike, doubtful, near, near_doubtful = (np.zeros(count) for _ in range(4))
+    for part in parts_of(looks, looks):
+        some = looks.taken(part)
+        like = _likeness(some, looks)
+        like[np.arange(some.area.size), np.arange(count)[part]] = 0.0  # itself
+        apart = np.hypot(some.x[:, None] - looks.x, some.y[:, None] - looks.y)
+        close = like / (1.0 + (apart / (NEAR * shape[0])) ** 2)
+        alike[part], doubtful[part] = like @ alone, like @ (1.0 - alone)
+        near[part], near_doubtful[part] = close @ alone, close @ (1.0 - alone)
     sure = np.sum([s.sure for s in beside.values()], axis=0) if beside else np.zeros(count)
     doubt = np.sum([s.doubtful for s in beside.values()], axis=0) if beside else np.zeros(count)
-    doubtful = like @ (1.0 - alone)
     others = max(count - 1, 1)
     everyone = (alone.sum() - alone + _PRIOR) / (others + 1.0)
     frames = max(len(beside), 1)
     return (
         0.5 + np.clip(logit, -8.0, 8.0) / 16.0,
-        _mean(like @ alone, doubtful),
-        _mean(close @ alone, close @ (1.0 - alone)),
+        _mean(alike, doubtful),
+        _mean(near, near_doubtful),
         doubtful / (doubtful + 2.0),
         _mean(sure, doubt),
         doubt / (doubt + 2.0 * frames),
