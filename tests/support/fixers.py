@@ -27,6 +27,7 @@ from wetgate.operators.base import (
     Provenance,
     SourceFacts,
     Stage,
+    SurveyBytes,
     Window,
     WorkingSpace,
 )
@@ -68,6 +69,10 @@ class Spots:
         return np.dstack([x, spot, doubt]).astype(np.float32)
 
 
+def _surveys(width: int, height: int) -> SurveyBytes:
+    return SurveyBytes(frame=8 * width * height, pair=0, making=8 * width * height)
+
+
 @dataclass(frozen=True)
 class Mend:
     """Last stage: borrow behind bright spots, lift dark ones."""
@@ -76,7 +81,7 @@ class Mend:
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(temporal_radius=1, halo=1, survey_bytes_per_pixel=8)
+        return Footprint(temporal_radius=1, halo=1, surveys=_surveys)
 
     def survey_frame(
         self, whole: Pixels, analysis: Analysis, facts: SourceFacts

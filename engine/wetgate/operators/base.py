@@ -40,6 +40,22 @@ that is already log or display-referred, else a signed log of scene-linear (`col
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyBytes:
+    """What the surveys of a stage take in memory.
+
+    Attributes:
+        frame: that of one frame keeps so much. Those of the frames of one window are kept.
+        pair: that of a pair of frames keeps so much. Those of one window are kept.
+        making: peak of surveying one frame or one pair, beside the planes handed over and what
+            it keeps.
+    """
+
+    frame: int
+    pair: int
+    making: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
     """What an operator needs around the pixels it returns.
 
@@ -49,9 +65,7 @@ class Footprint:
         scale: output size / input size. Only the last stage of an operator may have another one
             than 1; every size the engine hands it is a multiple of the denominator.
         bytes_per_pixel: peak scratch memory of one call per px of tile with halo, for the planner.
-        survey_bytes_per_pixel: memory that the survey of one frame keeps, per px of the frame; 0
-            for stages without surveys. Those of the frames of one window are kept at a time.
-        pair_bytes_per_pixel: the same of the surveys of all pairs of one window.
+        surveys: what surveys take for frames of a width and height, px; None for stages without.
         exact_output: whether the next stage gets this one's output in float32; otherwise it is
             rounded to half, which is fine for a guide and not for a picture.
         planes: channels of what an inner stage returns; None for those of the frame. The next
@@ -66,8 +80,7 @@ class Footprint:
     halo: int = 0
     scale: Fraction = Fraction(1)
     bytes_per_pixel: int = 64
-    survey_bytes_per_pixel: int = 0
-    pair_bytes_per_pixel: int = 0
+    surveys: Callable[[int, int], SurveyBytes] | None = None
     exact_output: bool = False
     planes: int | None = None
     center_only: bool = False

@@ -312,20 +312,22 @@ def _alive_bytes(
         return read + write if plan.overlap else max(read, write)
     tiles = plan.workers * _tile_bytes(size, steps, plan.tile)
     largest = max(s.color for s in sizes)
+    survey = 0
     for step, here in zip(steps, sizes, strict=False):
-        for stage in step.stages[:-1]:
-            largest = max(largest, here.pixels * _planes(size, stage) * 4)
-    survey = (plan.workers if plan.wide else 1) * 2 * largest if _surveys(steps) else 0
-    render = largest + max(tiles, survey)
+        seen = here.color
+        for stage in step.stages:
+            if stage.surveys is not None:
+                making = stage.surveys(here.width, here.height).making
+                survey = max(survey, seen + making)
+            seen = here.pixels * _planes(size, stage) * 4
+            largest = max(largest, seen)
+    # Frames are surveyed before a tile of theirs is made.
+    render = max(largest + tiles, (plan.workers if plan.wide else 1) * survey)
     if any(s is not size for s in sizes):
         render += 2 * out.pixels  # marks of the steps before and of this one
     if plan.overlap:
         return read + render + write + out.full
     return max(read, render + (out.full - out.color), write)
-
-
-def _surveys(steps: Sequence[_Step]) -> bool:
-    return any(stage.survey_bytes_per_pixel for step in steps for stage in step.stages)
 
 
 def _held_bytes(
@@ -358,9 +360,10 @@ def _survey_bytes(size: FrameSize, steps: Sequence[_Step]) -> int:
     frames = pairs = 0
     for step, here in zip(steps, _step_sizes(size, steps), strict=False):
         for stage in step.stages:
-            window = 2 * stage.temporal_radius + 1
-            frames += stage.survey_bytes_per_pixel * here.pixels * window
-            pairs = max(pairs, stage.pair_bytes_per_pixel * here.pixels)
+            if stage.surveys is not None:
+                kept = stage.surveys(here.width, here.height)
+                frames += kept.frame * (2 * stage.temporal_radius + 1)
+                pairs = max(pairs, kept.pair * 2 * stage.temporal_radius)
     return frames + pairs
 
 

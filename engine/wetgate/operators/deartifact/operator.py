@@ -22,6 +22,7 @@ from wetgate.operators.base import (
     Provenance,
     SourceFacts,
     Stage,
+    SurveyBytes,
     Window,
 )
 from wetgate.operators.deartifact import classical, net
@@ -35,7 +36,7 @@ from wetgate.operators.deartifact.classical import (
 from wetgate.operators.deartifact.coding import Coding, coding_of
 from wetgate.operators.deartifact.grid import BLOCK, LEAST_SIZE, find_grid, grid_at, traces
 from wetgate.operators.deartifact.quality import LEAST, estimate_error, quantiser_step
-from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
+from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_bytes, flow_picture
 
 MODEL = "wg-deartifact"
 """The network that "auto" stands for."""
@@ -51,6 +52,12 @@ _NET_BYTES = 420
 def _analysis_bytes(pixels: int) -> int:
     """Return what the luma of `_SAMPLES` frames takes, and their steps in float64 twice."""
     return _SAMPLES * (4 + 8 + 8) * pixels + 30 * pixels
+
+
+def _survey_bytes(width: int, height: int) -> SurveyBytes:
+    """Return what flow takes, and while a picture is made for it the planes of its frame."""
+    flow = flow_bytes(width, height)
+    return replace(flow, making=max(flow.making, 22 * width * height + 10 * flow.frame))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +183,7 @@ class _Restored:
             temporal_radius=1,
             halo=halo,
             bytes_per_pixel=_BYTES + (_NET_BYTES if self.choice else 0),
-            survey_bytes_per_pixel=1,
-            pair_bytes_per_pixel=2,
+            surveys=_survey_bytes,
         )
 
     def survey_frame(

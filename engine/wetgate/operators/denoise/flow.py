@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wetgate.operators.base import SurveyBytes
+
 FLOW_UNITS_PER_PIXEL = 32
 _FULL_RESOLUTION_WIDTH = 1280
 
@@ -56,6 +58,20 @@ class Flow:
 def flow_scale(width: int, height: int) -> int:
     """Return the px of one sample of a flow picture: all up to 1280 px, then every second."""
     return 1 if max(width, height) <= _FULL_RESOLUTION_WIDTH else 2
+
+
+def flow_bytes(width: int, height: int) -> SurveyBytes:
+    """Return what surveys take that make flow pictures and estimate flow between them.
+
+    The figures of `making` are measured: float32 planes of the whole frame, and what OpenCV keeps
+    of pyramids and vectors for every sample.
+    """
+    scale = flow_scale(width, height)
+    samples = -(-width // scale) * -(-height // scale)
+    vectors = -(-width // (2 * scale)) * -(-height // (2 * scale))
+    return SurveyBytes(
+        frame=samples, pair=4 * vectors, making=max(8 * width * height + 18 * samples, 26 * samples)
+    )
 
 
 def flow_picture(

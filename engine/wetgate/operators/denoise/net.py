@@ -27,6 +27,7 @@ from wetgate.operators.base import (
     Window,
 )
 from wetgate.operators.denoise import passes
+from wetgate.operators.denoise.flow import flow_bytes
 from wetgate.operators.denoise.reflect import around, picked, reflected
 from wetgate.operators.denoise.shot import is_idle
 from wetgate.operators.denoise.stages import Pass, tile_of, with_grain
@@ -127,8 +128,7 @@ class TemporalNet(Pass):
             temporal_radius=_RADIUS,
             halo=passes.FUSION_HALO + net_halo(self.nets.temporal),
             bytes_per_pixel=_NET_BYTES + 160,
-            survey_bytes_per_pixel=1,
-            pair_bytes_per_pixel=2 * _RADIUS,
+            surveys=flow_bytes,
             exact_output=self.exact_output,
         )
 

@@ -18,7 +18,7 @@ from wetgate.operators.base import (
     Window,
 )
 from wetgate.operators.denoise import passes
-from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_picture
+from wetgate.operators.denoise.flow import FlowPicture, estimate_flow, flow_bytes, flow_picture
 from wetgate.operators.denoise.passes import ShotNoise
 from wetgate.operators.denoise.shot import is_idle, shot_noise
 
@@ -58,9 +58,7 @@ class Pass:
             temporal_radius=self.radius,
             halo=self.halo,
             bytes_per_pixel=bytes_per_pixel(self.radius),
-            # A picture of one byte and, for every neighbor, vectors of four bytes for 2 x 2 px.
-            survey_bytes_per_pixel=1,
-            pair_bytes_per_pixel=2 * self.radius,
+            surveys=flow_bytes,
             exact_output=self.exact_output,
         )
 

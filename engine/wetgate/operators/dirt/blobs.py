@@ -118,16 +118,15 @@ def find_blobs(planes: Pixels, settings: BlobSettings, analysis: Analysis) -> Bl
         every blob of at least `smallest` px, those too large for repair too.
     """
     refined = isinstance(settings, UsesModels) and bool(settings.models())
-    confidence = np.ascontiguousarray(planes[..., CONFIDENCE])
     seed, growth = (REFINED_SEED, REFINED_GROWTH) if refined else (SEED, GROWTH)
-    labels, count = components(confidence, settings.smallest, growth, seed)
-    spike = np.ascontiguousarray(planes[..., SPIKE])
+    labels, count = components(planes[..., CONFIDENCE], settings.smallest, growth, seed)
+    spike = planes[..., SPIKE]
     looks = looks_of(labels, count, planes)
     columns = (*looks.columns(), *population(looks, labels.shape))
     by: Literal["network", "classical"] = "network" if refined else "classical"
     named = dict(zip(BLOB_FEATURES, columns, strict=True))
     sure = judged(calibration()[f"{by} blob"], named) if count else np.zeros(0)
-    by_map = np.bincount(labels[confidence >= TOLD], minlength=count + 1)[1:]
+    by_map = np.bincount(labels[planes[..., CONFIDENCE] >= TOLD], minlength=count + 1)[1:]
     blobs = []
     for k in range(count):
         box, alpha = _matte(labels, spike, looks, k)
@@ -167,7 +166,8 @@ def components(
     side = 2 * _GAP + 1
     joined = cv2.dilate(grown, np.ones((side, side), np.uint8))
     count, found = cv2.connectedComponents(joined, connectivity=8, ltype=cv2.CV_32S)
-    labels = np.where(grown > 0, np.asarray(found, np.intp), 0)
+    labels = np.asarray(found, np.int32)
+    labels *= grown
     y, x = np.nonzero(labels)
     of = labels[y, x]
     area = np.bincount(of, minlength=count)
@@ -181,7 +181,8 @@ def components(
         return nothing
     order = first[np.sort(np.unique(first, return_index=True)[1])]
     number[order] = np.arange(1, order.size + 1)
-    return np.asarray(number[labels], np.int32), int(order.size)
+    labels[y, x] = number[of]
+    return labels, int(order.size)
 
 
 def _matte(labels: NDArray[np.int32], spike: Plane, looks: Looks, k: int) -> tuple[Box, Plane]:

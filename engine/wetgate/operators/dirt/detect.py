@@ -28,7 +28,12 @@ from wetgate.operators.dirt.confidence import (
     suspects,
 )
 from wetgate.operators.dirt.features import HALO, Evidence, evidence, sampled
-from wetgate.operators.dirt.motion import DirtPicture, dirt_picture, pair_motion
+from wetgate.operators.dirt.motion import (
+    DirtPicture,
+    dirt_picture,
+    pair_motion,
+    pair_motion_bytes,
+)
 from wetgate.operators.dirt.net import NetChoice, refined
 
 PICTURE = slice(0, 3)
@@ -85,9 +90,7 @@ class Detect:
             temporal_radius=radius,
             halo=REACH + self._reach,
             bytes_per_pixel=60 * (2 * radius + 1) + 120,
-            # A picture; for every neighbor vectors for 2 x 2 px, trust and offsets for cells.
-            survey_bytes_per_pixel=1,
-            pair_bytes_per_pixel=2 * 2 * radius,
+            surveys=pair_motion_bytes,
             exact_output=True,
             planes=PLANES,
         )

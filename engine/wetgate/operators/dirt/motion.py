@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wetgate import _native
-from wetgate.operators.denoise.flow import FLOW_UNITS_PER_PIXEL, flow_picture
+from wetgate.operators.base import SurveyBytes
+from wetgate.operators.denoise.flow import (
+    FLOW_UNITS_PER_PIXEL,
+    flow_bytes,
+    flow_picture,
+    flow_scale,
+)
 from wetgate.operators.denoise.passes import ShotNoise
 
 CELL = 16
@@ -68,6 +74,17 @@ class PairMotion:
     def nbytes(self) -> int:
         """Return the memory it takes."""
         return self.vectors.nbytes + self.trust.nbytes + self.offset.nbytes
+
+
+def pair_motion_bytes(width: int, height: int) -> SurveyBytes:
+    """Return what pictures made small and the motion between them take; `making` is measured."""
+    scale = flow_scale(width, height)
+    columns, rows = -(-width // scale), -(-height // scale)
+    vectors = 4 * -(-columns // 2) * -(-rows // 2)
+    trust = -(-columns // _STEPS) * -(-rows // _STEPS)
+    offset = 4 * -(-columns // CELL) * -(-rows // CELL)
+    making = max(flow_bytes(width, height).making, 80 * columns * rows)
+    return SurveyBytes(frame=columns * rows, pair=vectors + trust + offset, making=making)
 
 
 def dirt_picture(luma: NDArray[np.float32], noise: ShotNoise) -> DirtPicture:

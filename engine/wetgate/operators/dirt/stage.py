@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -24,9 +24,16 @@ from wetgate.operators.base import (
     PairSurvey,
     Pixels,
     SourceFacts,
+    SurveyBytes,
     Window,
 )
-from wetgate.operators.denoise.flow import Flow, FlowPicture, estimate_flow, flow_picture
+from wetgate.operators.denoise.flow import (
+    Flow,
+    FlowPicture,
+    estimate_flow,
+    flow_bytes,
+    flow_picture,
+)
 from wetgate.operators.denoise.passes import PATCH, ShotNoise
 from wetgate.operators.dirt.blobs import Blob, BlobTable, find_blobs
 from wetgate.operators.dirt.candidates import (
@@ -51,7 +58,20 @@ RADIUS = 3
 _JUDGED_BY = 2
 _SUSPECT = 0.15
 _GROWN = 2
+_MAKING = 20
+"""Bytes a px that looking for blobs takes beside what is kept of them (measured)."""
 _MARGIN = 2 * (REACH_OUT + _GROWN) + 2
+
+
+def _survey_bytes(width: int, height: int) -> SurveyBytes:
+    """Return what a frame as repairs see it takes.
+
+    The source, marks, and labels of up to 65535 blobs; the picture that motion is found on, and
+    motion. `making` is measured.
+    """
+    pixels, flow = width * height, flow_bytes(width, height)
+    making = max(flow.making, _MAKING * pixels)
+    return replace(flow, frame=(12 + 1 + 2) * pixels + flow.frame, making=making)
 
 
 class RepairSettings(Protocol):
@@ -224,9 +244,7 @@ class Repair:
             # A tile that a defect touches sees the whole of it.
             halo=self.operator.largest + _MARGIN,
             bytes_per_pixel=96,
-            # The source, marks, labels of up to 65535 blobs, what motion is found on; motion.
-            survey_bytes_per_pixel=12 + 1 + 2 + 1,
-            pair_bytes_per_pixel=2 * RADIUS,
+            surveys=_survey_bytes,
         )
 
     def survey_frame(
@@ -236,12 +254,14 @@ class Repair:
         if min(facts.width, facts.height) < PATCH:
             return None
         noise = dirt_noise(analysis, facts)
-        picture = np.ascontiguousarray(whole[..., : facts.channels])
-        suspect = (whole[..., CONFIDENCE] >= _SUSPECT).astype(np.uint8)
+        # Blobs first: what finding them takes is more than the rest, and gone by then.
         table = find_blobs(whole, self.operator, analysis)
+        suspect = (whole[..., CONFIDENCE] >= _SUSPECT).astype(np.uint8)
         dirty = grown(suspect, _GROWN)
         near = grown(dirty, TAPS // 2)
-        marks = np.where(dirty > 0, DIRTY, np.where(near > 0, NEAR_DIRT, 0)).astype(np.uint8)
+        marks = np.where(near > 0, np.uint8(NEAR_DIRT), np.uint8(0))
+        marks[dirty > 0] = DIRTY
+        picture = np.ascontiguousarray(whole[..., : facts.channels])
         small = flow_picture(noise.to_luma(picture), *noise.luma, 1.0)
         return FrameView(picture, marks, table, small, noise)
 
