@@ -67,6 +67,9 @@ def test_without_a_conversion_the_result_stands_as_it_is() -> None:
     after = np.array([[[0.0, 0.3, np.nan]]], np.float32)
     out = apply_delta(source, source, after, None)
     assert np.array_equal(bits(out), bits(after))
+    assert not np.shares_memory(out, after)  # a caller may go on writing into it
+    # The same whether the source came as what the operator got or as a copy of it.
+    assert np.array_equal(bits(apply_delta(source, source.copy(), after, None)), bits(after))
     same = apply_delta(source, source, source, None)
     assert np.array_equal(bits(same), bits(source))
     with pytest.raises(ValueError, match="shapes differ"):

@@ -40,6 +40,8 @@ def apply_delta(source: Pixels, before: Pixels, after: Pixels, inverse: Convert 
     """
     if not source.shape == before.shape == after.shape:
         raise ValueError(f"shapes differ: {source.shape}, {before.shape}, {after.shape}")
+    if inverse is None and source is before:
+        return after.copy()
     same = _same_bits(before, after)
     if inverse is None:
         return np.where(same, source, after)

@@ -19,8 +19,11 @@ def quantized(pixels: Pixels, sample_type: SampleType) -> Pixels:
     depth = code_depth(sample_type)
     if depth is not None:
         top = np.float32((1 << depth) - 1)
-        codes = np.rint(_in_range(pixels) * top)
-        return np.asarray(codes / top, dtype=np.float32)
+        codes = _in_range(pixels)
+        codes *= top
+        np.rint(codes, out=codes)
+        codes /= top
+        return codes
     if sample_type == "half":
         with np.errstate(over="ignore"):
             return pixels.astype(np.float16).astype(np.float32)
@@ -37,14 +40,18 @@ def holds(wanted: Pixels, got: Pixels, sample_type: SampleType) -> bool:
     if depth is None:
         return bool(same_bits(got, quantized(wanted, sample_type)).all())
     top = float((1 << depth) - 1)
-    apart = np.abs(got - _in_range(wanted)) * np.float32(top)
+    apart = _in_range(wanted)
+    np.subtract(got, apart, out=apart)
+    np.abs(apart, out=apart)
+    apart *= np.float32(top)
     # float32 holds a code to 2^-25 and the product to 2^-24. "Not greater" would let NaN pass.
-    return bool((apart <= 0.5 + _TIE + top * 2.0**-23).all())
+    return bool(apart.max(initial=0.0) <= 0.5 + _TIE + top * 2.0**-23)
 
 
 def _in_range(pixels: Pixels) -> Pixels:
     """Hold values between 0 and 1, and NaN at 0, as every integer codec does."""
-    return np.fmin(np.fmax(pixels, np.float32(0)), np.float32(1))
+    held: Pixels = np.fmax(pixels, np.float32(0), dtype=np.float32)
+    return np.fmin(held, np.float32(1), out=held)
 
 
 def same_bits(a: Pixels, b: Pixels) -> NDArray[np.bool_]:
@@ -78,7 +85,8 @@ class Change:
             with np.errstate(invalid="ignore", over="ignore"):
                 # Picking out what differs costs more than the difference where most does.
                 few = 2 * found < mask.size
-                difference = np.abs(got[mask] - source[mask]) if few else np.abs(got - source)
+                difference = got[mask] - source[mask] if few else got - source
+                np.abs(difference, out=difference)
             greatest = float(difference.max())
             if not np.isfinite(greatest):
                 greatest = float(difference[np.isfinite(difference)].max(initial=0.0))

@@ -94,7 +94,8 @@ class StepOutput:
         told = TileFixes(box=box, planes=_packed(judged)) if judged.planes else None
         if _same_memory(judged.pixels, seen):
             return TileDone(box=box, written=False, guarded=guarded, notes=judged.notes, fixes=told)
-        plain = gather(self.color, box)
+        # What an operator got without a conversion is the source: no need to cut it out twice.
+        plain = seen if self.working is self.color else gather(self.color, box)
         result = compose(
             plain,
             seen,
