@@ -156,7 +156,8 @@ def compose(
 
     Args:
         source: `(h, w, channel)` in source encoding, NaN and Inf included.
-        before, after: the same region in the working encoding, in and out of the operator.
+        before, after: the same region in the working encoding, in and out of the operator. An
+            operator gets finite values only; where that is the source itself, pass the same array.
         matte: `(h, w, 1)`, 0-1. alpha: `(h, w, 1)` for premultiplied sources.
 
     Returns:
@@ -172,7 +173,8 @@ def compose(
         if sample_type == "half":
             # A finite pixel must not come back as infinity: halves end here.
             out = np.where(np.abs(source) <= HALF_MAX, np.clip(out, -HALF_MAX, HALF_MAX), out)
-    restore(out, source, non_finite_mask(source))
+    if source is not before:  # what an operator gets is finite
+        restore(out, source, non_finite_mask(source))
     return restore(out, source, non_finite_mask(out))
 
 

@@ -86,10 +86,11 @@ class Change:
                 # Picking out what differs costs more than the difference where most does.
                 few = 2 * found < mask.size
                 difference = got[mask] - source[mask] if few else got - source
-                np.abs(difference, out=difference)
-            greatest = float(difference.max())
+            # The ends of the range instead of every magnitude: one pass less over the band.
+            greatest = max(float(difference.max()), -float(difference.min()))
             if not np.isfinite(greatest):
-                greatest = float(difference[np.isfinite(difference)].max(initial=0.0))
+                finite = difference[np.isfinite(difference)]
+                greatest = float(np.abs(finite).max(initial=0.0))
             self.greatest = max(self.greatest, greatest)
         return mask
 
