@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,7 @@ _SPOTS = 300
 _SLACK = 1 << 16
 """Objects of Python."""
 _PER_SPOT = 3000
-"""A piece of dirt keeps some 2 kB, whatever the size of the frame: of no weight in a plan."""
+"""A piece of dirt keeps some 2.4 kB, whatever the size of the frame; plans do not count it."""
 
 
 class Taken(NamedTuple):
@@ -102,16 +104,32 @@ def _resident(what: str) -> int:
     raise AssertionError(what)
 
 
-@pytest.mark.parametrize("name", ["denoise", "dirt"])
-def test_nor_does_the_process_with_what_opencv_takes(name: str) -> None:
+def rise(make: Callable[[], object]) -> int:
+    """Return by how much the process grows at most during a call; Linux with glibc only.
+
+    What the C library keeps of earlier calls goes back first, or the call would live on that.
+    """
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _resident("VmRSS")
+    made = make()
+    grown = _resident("VmHWM") - before
+    del made
+    return grown
+
+
+@pytest.mark.parametrize("size", [(1280, 960), (2304, 1536)])
+@pytest.mark.parametrize("name", ["denoise", "dirt", "deartifact"])
+def test_nor_does_the_process_with_what_opencv_takes(name: str, size: tuple[int, int]) -> None:
     """A library's own memory is no part of what Python traces."""
-    marks = Path("/proc/self/clear_refs")
     try:
-        marks.write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")
     except OSError as error:
         pytest.skip(f"the peak of a process cannot be measured anew here: {error}")
-    width, height = 2304, 1536
-    operator = make_operator(name, {})
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("the C library cannot be told to give freed memory back here")
+    width, height = size
+    operator = make_operator(name, {"blocks": "8"} if name == "deartifact" else {})
     stage = operator.stages[0]
     assert stage.footprint.surveys is not None
     room = stage.footprint.surveys(width, height)
@@ -121,11 +139,10 @@ def test_nor_does_the_process_with_what_opencv_takes(name: str) -> None:
     here, there = (stage.survey_frame(f, found, facts) for f in frames)
     assert here is not None and there is not None
     stage.survey_pair(here, there)
-    for what, kept, again in (
-        ("frame", room.frame, lambda: stage.survey_frame(frames[0], found, facts)),
-        ("pair", room.pair, lambda: stage.survey_pair(here, there)),
-    ):
-        marks.write_text("5")
-        before = _resident("VmRSS")
-        again()
-        assert _resident("VmHWM") - before <= kept + room.making + (4 << 20), what
+    # The least of three: pages that the system had taken away meanwhile only add.
+    frame = min(rise(lambda: stage.survey_frame(frames[0], found, facts)) for _ in range(3))
+    pair = min(rise(lambda: stage.survey_pair(here, there)) for _ in range(3))
+    assert frame <= room.frame + room.making + _SLACK
+    assert pair <= room.pair + room.making + _SLACK
+    # A figure far too high would be as wrong.
+    assert max(frame - room.frame, pair - room.pair) > 0.5 * room.making

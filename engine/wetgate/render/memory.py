@@ -321,7 +321,8 @@ def _alive_bytes(
                 survey = max(survey, seen + making)
             seen = here.pixels * _planes(size, stage) * 4
             largest = max(largest, seen)
-    # Frames are surveyed before a tile of theirs is made.
+    # Frames are surveyed before a tile of theirs is made; what a stage leaves to be looked up
+    # while tiles are made is part of its bytes a px.
     render = max(largest + tiles, (plan.workers if plan.wide else 1) * survey)
     if any(s is not size for s in sizes):
         render += 2 * out.pixels  # marks of the steps before and of this one

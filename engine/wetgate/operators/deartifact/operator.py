@@ -57,7 +57,7 @@ def _analysis_bytes(pixels: int) -> int:
 def _survey_bytes(width: int, height: int) -> SurveyBytes:
     """Return what flow takes, and while a picture is made for it the planes of its frame."""
     flow = flow_bytes(width, height)
-    return replace(flow, making=max(flow.making, 22 * width * height + 10 * flow.frame))
+    return replace(flow, making=max(flow.making, 26 * width * height + 8 * flow.frame))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
